@@ -1,0 +1,101 @@
+//! The arguments as the user types them.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use openclaw_doctor::scan::Request;
+use std::path::PathBuf;
+
+/// Says who holds an OpenClaw lock, proves it from the kernel's own records, and clears what
+/// is provably dead.
+#[derive(Debug, Parser)]
+#[command(name = "openclaw-doctor", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 nothing stale · 1 stale or unverifiable locks remain · 2 wrong usage · \
+    3 something in scope could not be read · 4 a removal failed")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Find every lock and say whose it is; changes nothing
+    Scan(ScanArgs),
+    /// Say everything known of one lock, in sentences; changes nothing
+    Explain(ExplainArgs),
+    /// Print the JSON Schema of `scan --json`
+    Schema,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScanArgs {
+    /// Stage roots, state dirs, version directories, single locks, or any directory above them.
+    /// With a PATH nothing else is looked at
+    pub(crate) paths: Vec<PathBuf>,
+    /// Print one JSON object (see `openclaw-doctor schema`)
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The path of a lock, or the id that a scan printed
+    pub(crate) lock: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Common options")]
+pub(crate) struct Common {
+    /// Look where OpenClaw keeps its state, in addition to the PATHs given
+    #[arg(long, global = true)]
+    pub(crate) discover: bool,
+    /// Look in the home directories of all users
+    #[arg(long, global = true)]
+    pub(crate) all_users: bool,
+    /// Read processes from DIR instead of /proc (a host's /proc mounted in a pod)
+    #[arg(long, global = true, value_name = "DIR", default_value = "/proc")]
+    pub(crate) proc: PathBuf,
+    /// Vouch that only processes of this container use the directories looked at
+    #[arg(long, global = true)]
+    pub(crate) assume_single_writer: bool,
+    /// When to use colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: Color,
+    /// Print nothing; the exit code is the answer
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Also print what was looked at
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+impl Common {
+    /// What the library is asked for.
+    pub(crate) fn request(&self, paths: Vec<PathBuf>) -> Request {
+        let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+        Request {
+            paths,
+            discover: self.discover || self.all_users,
+            all_users: self.all_users,
+            proc: self.proc.clone(),
+            assume_single_writer: self.assume_single_writer,
+            environment: environment.collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_arguments_do_not_contradict_each_other() {
+        use clap::CommandFactory;
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,174 @@
+//! `openclaw-doctor explain LOCK`: everything known of one lock, in sentences.
+
+use super::Failure;
+use super::args::{Common, ExplainArgs};
+use super::scan::with_progress;
+use super::style::Look;
+use super::table::{owner, write_problem};
+use openclaw_doctor::evidence::{Candidate, Life, Reach, SoleAccess, TimeNamespace, Vantage};
+use openclaw_doctor::explain;
+use openclaw_doctor::quote::{shell_word, visible, visible_path};
+use openclaw_doctor::report::v1::Summary;
+use openclaw_doctor::scan::{Blocks, JudgedLock, Scan};
+use openclaw_doctor::units::EpochMs;
+use std::io::{self, BufWriter, Write};
+use std::time::{Duration, UNIX_EPOCH};
+
+pub(crate) fn run(args: &ExplainArgs, common: &Common) -> Result<u8, Failure> {
+    let id = args.lock.to_str().filter(|text| is_id(text) && !args.lock.exists());
+    let paths = if id.is_some() { Vec::new() } else { vec![args.lock.clone()] };
+    let mut scan = with_progress(&common.request(paths), common);
+    if let Some(id) = id {
+        scan.locks.retain(|lock| lock.id == id);
+    }
+    if scan.locks.is_empty() && scan.problems.is_empty() {
+        return Err(Failure::Usage(format!(
+            "no lock {} was found; give the path of a lock, or an id that `openclaw-doctor scan --json` prints without PATHs",
+            args.lock.display()
+        )));
+    }
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let look = Look::new(common.color);
+    for (index, lock) in scan.locks.iter().enumerate() {
+        if index > 0 {
+            writeln!(out)?;
+        }
+        write(&mut out, lock, &scan, look)?;
+    }
+    for problem in &scan.problems {
+        write_problem(&mut out, problem)?;
+    }
+    out.flush()?;
+    Ok(Summary::of(&scan).exit_code())
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn write(out: &mut impl Write, lock: &JudgedLock, scan: &Scan, look: Look) -> io::Result<()> {
+    let mut line = |name: &str, text: &str| writeln!(out, "{}{}", look.bold(&format!("{name:<10}")), visible(text));
+    let (facts, verdict, family) = (&lock.facts, &lock.verdict, lock.found.family);
+    line("Lock", &visible_path(&lock.path))?;
+    line("Id", &lock.id)?;
+    line("Family", &format!("{}, written by OpenClaw {}; it guards {}", family.name, family.releases, family.guards))?;
+    let standing = match verdict.leaning() {
+        Some(leaning) => format!("not proven, {}", leaning.word()),
+        None if verdict.proof() => "proven: may be removed without asking".to_owned(),
+        None => "held: never removed".to_owned(),
+    };
+    line("Verdict", &format!("{} ({standing})", verdict.classification.word()))?;
+    line("Why", &explain::sentence(facts, verdict, &scan.view))?;
+    line("Owner", &owner_sentence(lock, scan))?;
+    for candidate in &facts.candidates {
+        line("Seen", &sighting(candidate))?;
+    }
+    line("Looked", &format!("{}; {}", scan.view.why, reach(lock, scan)))?;
+    let workers: Vec<String> = facts.in_use.by.iter().map(|w| format!("{} (pid {})", w.program, w.pid)).collect();
+    if !workers.is_empty() {
+        line("In use", &format!("{} works in the directory that the lock guards", workers.join(", ")))?;
+    }
+    if facts.in_use.unknown > 0 {
+        line(
+            "In use",
+            &format!("the working directories of {} processes of that user cannot be read", facts.in_use.unknown),
+        )?;
+    }
+    let (answer, why) = match &lock.blocks {
+        Blocks::Yes(why) => ("yes", why),
+        Blocks::No(why) => ("no", why),
+        Blocks::Unknown(why) => ("unknown", why),
+    };
+    line("Blocks", &format!("{answer}: {why}"))?;
+    line("Waiting", family.waiting)?;
+    line("If wrong", &format!("after a wrong removal {}", family.harm))?;
+    line("Rule", &format!("row {} of docs/evidence.md, {}", verdict.row, reason_code(lock)))?;
+    line("Next", &explain::advice(facts, verdict, &shell_word(&lock.path), &scan.view))
+}
+
+fn reason_code(lock: &JudgedLock) -> String {
+    let code = serde_json::to_value(lock.verdict.reason).ok();
+    code.and_then(|code| code.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn owner_sentence(lock: &JudgedLock, scan: &Scan) -> String {
+    let taken = explain::since(&lock.facts).map_or_else(
+        || "at an unknown time".to_owned(),
+        |since| format!("{}, {} ago", when(since), explain::span(scan.view.now.since_ms(since))),
+    );
+    match lock.facts.record.owner() {
+        Some(record) => {
+            let ticks = record
+                .start_ticks
+                .map_or_else(|| "no start time".to_owned(), |ticks| format!("start tick {}", ticks.0));
+            format!("pid {}, {ticks}, taken {taken}; now {}", record.pid, owner(lock))
+        }
+        None => format!("nobody named; made {taken}"),
+    }
+}
+
+fn sighting(candidate: &Candidate) -> String {
+    let name = candidate.program.as_deref().unwrap_or("a process that cannot be read");
+    let kind = if candidate.kernel_thread { "kernel thread " } else { "" };
+    let life = match candidate.life {
+        Life::Alive => "alive",
+        Life::Dead => "dead, not yet reaped",
+        Life::Unknown => "perhaps alive",
+    };
+    let ticks: Vec<String> = candidate.start_ticks.iter().map(|ticks| ticks.0.to_string()).collect();
+    let ticks = if ticks.is_empty() { "unknown".to_owned() } else { ticks.join(" or ") };
+    let since = candidate.started_at.map(|start| format!(", since {}", when(start))).unwrap_or_default();
+    let clock = match candidate.time_namespace {
+        TimeNamespace::Initial => "",
+        TimeNamespace::Shifted => ", in a time namespace of its own",
+        TimeNamespace::Unknown => ", time namespace unknown",
+    };
+    let step = candidate
+        .clock_step_ms
+        .map(|step| format!(", clock stepped {step} ms since its world began"))
+        .unwrap_or_default();
+    format!(
+        "{kind}{name}, pid {} here, {} in its namespace, {life} ({}), start tick {ticks}{since}{clock}{step}",
+        candidate.pid, candidate.ns_pid, candidate.state
+    )
+}
+
+fn reach(lock: &JudgedLock, scan: &Scan) -> String {
+    let filesystem =
+        lock.found.filesystem.map_or_else(|| "an unknown filesystem".to_owned(), |filesystem| filesystem.name());
+    let other = match &lock.facts.reach {
+        Reach::ThisKernel => format!("{filesystem} belongs to this kernel alone"),
+        Reach::OtherKernelPossible(why) => why.clone(),
+    };
+    match (&lock.facts.sole_access, scan.view.vantage) {
+        (SoleAccess::OwnLayer, Vantage::Namespace) => format!("{other}; it is this container's own layer"),
+        (SoleAccess::No(why), Vantage::Namespace) => format!("{other}; {why}"),
+        _ => other,
+    }
+}
+
+fn when(moment: EpochMs) -> String {
+    let time = u64::try_from(moment.0).ok().and_then(|ms| UNIX_EPOCH.checked_add(Duration::from_millis(ms)));
+    // RFC 3339 ends with the year 9999, and so does humantime.
+    let in_range = time.filter(|_| moment.0 < 253_402_300_800_000);
+    in_range.map_or_else(|| format!("{} ms", moment.0), |time| humantime::format_rfc3339_seconds(time).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_twelve_hexadecimal_digits() {
+        assert!(is_id("0123456789ab"));
+        assert!(!is_id("0123456789a") && !is_id("0123456789ag"));
+    }
+
+    #[test]
+    fn absurd_times_are_numbers_and_no_panic() {
+        assert_eq!(when(EpochMs(0)), "1970-01-01T00:00:00Z");
+        for absurd in [i64::MIN, -1, 253_402_300_800_000, i64::MAX] {
+            assert!(when(EpochMs(absurd)).ends_with(" ms"));
+        }
+    }
+}

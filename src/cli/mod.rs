@@ -1,0 +1,79 @@
+//! Runs a command: resolve the arguments, call the library, show the answer.
+
+mod args;
+mod explain;
+mod progress;
+mod scan;
+mod style;
+mod table;
+
+use args::{Cli, Command};
+use clap::Parser;
+use openclaw_doctor::quote::visible;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Wrong usage (docs/exit-codes.md).
+const USAGE: u8 = 2;
+
+pub(crate) fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // `--help` and `--version` arrive here too, with exit code 0.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
+        }
+    };
+    let result = match &cli.command {
+        Command::Scan(args) => scan::run(args, &cli.common),
+        Command::Explain(args) => explain::run(args, &cli.common),
+        Command::Schema => schema(),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        // The reader of a pipe has seen enough.
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = writeln!(io::stderr(), "openclaw-doctor: {failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+/// Why a command has no answer.
+pub(crate) enum Failure {
+    /// The answer could not be written.
+    Output(io::Error),
+    /// The arguments do not fit what is there: what, and what to do.
+    Usage(String),
+}
+
+impl Failure {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Output(_) => 3,
+            Self::Usage(_) => USAGE,
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Output(error) => write!(f, "cannot write the answer: {error}"),
+            Self::Usage(message) => f.write_str(&visible(message)),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+fn schema() -> Result<u8, Failure> {
+    io::stdout().write_all(include_bytes!("../../docs/scan-v1.schema.json"))?;
+    Ok(0)
+}

@@ -1,0 +1,321 @@
+//! Looks through all roots without waiting for a dead one.
+//!
+//! Each root is walked by a thread of its own, one after another; a root that makes no headway
+//! lets the next one start, and is given up after [`GIVE_UP`] (a mount whose server is gone
+//! blocks every system call on it). The thread is left behind: it holds nothing but
+//! descriptors, and the process does not wait for it at its end.
+
+use super::root::{RootKind, RootSpec};
+use super::walk::{Event, FoundLock, Walk, problem};
+use super::{LookAlike, Problem};
+use crate::process::proc_dir::ProcDir;
+use crate::sys::filesystem::Filesystem;
+use crate::sys::tree::Meta;
+use rustix::io::Errno;
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A root without headway for this long is given up.
+const GIVE_UP: Duration = Duration::from_secs(3);
+/// A root without headway for this long lets the next one start.
+const OVERTAKE: Duration = Duration::from_millis(150);
+const TICK: Duration = Duration::from_millis(50);
+
+/// What became of one root.
+#[derive(Debug, Clone)]
+pub struct RootReport {
+    /// The path under which it is reached.
+    pub path: PathBuf,
+    /// Who named it, the first to do so.
+    pub origin: String,
+    /// Everybody else who named it.
+    pub also: Vec<String>,
+    /// What kind of place it is.
+    pub kind: RootKind,
+    /// Its identity, once it was opened.
+    pub meta: Option<Meta>,
+    /// Its filesystem, once it was opened.
+    pub filesystem: Option<Filesystem>,
+}
+
+/// Everything that was found.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// The roots that exist, each once.
+    pub roots: Vec<RootReport>,
+    /// The locks; `root` is an index into `roots`.
+    pub locks: Vec<FoundLock>,
+    /// Directories that look like locks.
+    pub look_alikes: Vec<LookAlike>,
+    /// What could not be looked at.
+    pub problems: Vec<Problem>,
+    /// Entries that vanished while they were looked at.
+    pub vanished: usize,
+    /// Directory entries seen.
+    pub entries: u64,
+}
+
+/// How far a run has come, for a progress line.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// Directory entries seen.
+    pub entries: u64,
+    /// Locks found.
+    pub locks: usize,
+}
+
+enum Message {
+    Opened(usize, Meta, Option<Filesystem>),
+    SameAs(usize, usize),
+    Absent,
+    Walk(Event),
+    Done(usize),
+}
+
+/// A directory by device and inode, and the one name in it, if only that was asked for.
+type Claim = ((u32, u32), u64, Option<std::ffi::OsString>);
+
+/// What the threads share.
+struct Shared {
+    specs: Vec<RootSpec>,
+    proc: Option<Arc<ProcDir>>,
+    proc_path: PathBuf,
+    pid_max: u64,
+    /// Headway of each root, in directory entries.
+    headway: Vec<AtomicU64>,
+    /// Which root claimed a directory first.
+    claimed: Mutex<HashMap<Claim, usize>>,
+}
+
+/// Opens and walks the roots in order.
+///
+/// `proc_path` names the proc directory in messages; `progress` is called about twenty times a second.
+pub fn gather(
+    specs: Vec<RootSpec>,
+    proc: Option<Arc<ProcDir>>,
+    proc_path: PathBuf,
+    pid_max: u64,
+    progress: &mut dyn FnMut(Progress),
+) -> Findings {
+    let headway = specs.iter().map(|_| AtomicU64::new(0)).collect();
+    let claimed = Mutex::new(HashMap::new());
+    let shared = Arc::new(Shared { specs, proc, proc_path, pid_max, headway, claimed });
+    let (sender, receiver) = channel();
+    Collector::new(Arc::clone(&shared)).collect(&sender, &receiver, progress)
+}
+
+struct Running {
+    root: usize,
+    headway: u64,
+    since: Instant,
+}
+
+struct Collector {
+    shared: Arc<Shared>,
+    reports: Vec<Option<RootReport>>,
+    findings: Findings,
+    seen: HashSet<((u32, u32), u64)>,
+    running: Vec<Running>,
+    next: usize,
+}
+
+impl Collector {
+    fn new(shared: Arc<Shared>) -> Self {
+        let reports = shared.specs.iter().map(|_| None).collect();
+        Self { shared, reports, findings: Findings::default(), seen: HashSet::new(), running: Vec::new(), next: 0 }
+    }
+
+    fn collect(
+        mut self,
+        sender: &Sender<Message>,
+        receiver: &Receiver<Message>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Findings {
+        let mut last_progress = Instant::now();
+        loop {
+            let stuck = self.running.iter().all(|running| running.since.elapsed() > OVERTAKE);
+            if stuck && self.next < self.shared.specs.len() {
+                self.start(self.next, sender);
+                self.next += 1;
+            }
+            if self.running.is_empty() && self.next >= self.shared.specs.len() {
+                break;
+            }
+            match receiver.recv_timeout(TICK) {
+                Ok(message) => self.take(message),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if last_progress.elapsed() > TICK {
+                last_progress = Instant::now();
+                self.check_headway();
+                progress(Progress { entries: self.entries(), locks: self.findings.locks.len() });
+            }
+        }
+        // What a thread told before it was given up is kept.
+        while let Ok(message) = receiver.try_recv() {
+            self.take(message);
+        }
+        self.finish()
+    }
+
+    fn start(&mut self, root: usize, sender: &Sender<Message>) {
+        let (shared, sender) = (Arc::clone(&self.shared), sender.clone());
+        let worker = std::thread::Builder::new().name(format!("root-{root}"));
+        let spawned = worker.spawn(move || {
+            // A receiver that is gone means that the run is over.
+            let _ = walk_root(&shared, root, &sender);
+            let _ = sender.send(Message::Done(root));
+        });
+        match spawned {
+            Ok(_) => self.running.push(Running { root, headway: 0, since: Instant::now() }),
+            Err(error) => {
+                let errno = Errno::from_io_error(&error).unwrap_or(Errno::AGAIN);
+                let shown = self.shown(root);
+                self.findings.problems.push(problem(shown, "cannot start a thread for the root", errno));
+            }
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Opened(root, meta, filesystem) => {
+                if let Some(spec) = self.shared.specs.get(root) {
+                    let report = RootReport {
+                        path: self.shown(root),
+                        origin: spec.origin.clone(),
+                        also: Vec::new(),
+                        kind: spec.kind,
+                        meta: Some(meta),
+                        filesystem,
+                    };
+                    self.set_report(root, report);
+                }
+            }
+            Message::SameAs(root, first) => {
+                let origin = self.shared.specs.get(root).map(|spec| spec.origin.clone());
+                if let Some(Some(report)) = self.reports.get_mut(first) {
+                    report.also.extend(origin.filter(|origin| *origin != report.origin));
+                }
+            }
+            Message::Absent => {}
+            Message::Walk(Event::Lock(found)) => {
+                if self.seen.insert((found.reading.meta.device, found.reading.meta.inode)) {
+                    self.findings.locks.push(*found);
+                }
+            }
+            Message::Walk(Event::LookAlike(look_alike)) => self.findings.look_alikes.push(look_alike),
+            Message::Walk(Event::Problem(problem)) => self.findings.problems.push(problem),
+            Message::Walk(Event::Vanished) => self.findings.vanished += 1,
+            Message::Done(root) => self.running.retain(|running| running.root != root),
+        }
+    }
+
+    fn check_headway(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let mut given_up = Vec::new();
+        for running in &mut self.running {
+            let headway = shared.headway.get(running.root).map_or(0, |count| count.load(Ordering::Relaxed));
+            if headway != running.headway {
+                (running.headway, running.since) = (headway, Instant::now());
+            } else if running.since.elapsed() > GIVE_UP {
+                given_up.push(running.root);
+            }
+        }
+        self.running.retain(|running| !given_up.contains(&running.root));
+        for root in given_up {
+            self.findings.problems.push(Problem {
+                path: self.shown(root),
+                cause: format!("no answer from its filesystem for {} s", GIVE_UP.as_secs()),
+                next_step: "see whether the server behind that mount is alive; umount -l takes a dead one away"
+                    .to_owned(),
+            });
+            if let Some(spec) = shared.specs.get(root) {
+                let report = RootReport {
+                    path: self.shown(root),
+                    origin: spec.origin.clone(),
+                    also: Vec::new(),
+                    kind: spec.kind,
+                    meta: None,
+                    filesystem: None,
+                };
+                if self.reports.get(root).is_some_and(Option::is_none) {
+                    self.set_report(root, report);
+                }
+            }
+        }
+    }
+
+    fn set_report(&mut self, root: usize, report: RootReport) {
+        if let Some(slot) = self.reports.get_mut(root) {
+            *slot = Some(report);
+        }
+    }
+
+    fn shown(&self, root: usize) -> PathBuf {
+        let spec = self.shared.specs.get(root);
+        spec.map(|spec| spec.shown_path(&self.shared.proc_path)).unwrap_or_default()
+    }
+
+    fn entries(&self) -> u64 {
+        self.shared.headway.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Numbers the roots that exist from 0, in their order.
+    fn finish(mut self) -> Findings {
+        let entries = self.entries();
+        let mut place = HashMap::new();
+        for (index, report) in self.reports.into_iter().enumerate() {
+            if let Some(report) = report {
+                place.insert(index, self.findings.roots.len());
+                self.findings.roots.push(report);
+            }
+        }
+        self.findings.locks.retain_mut(|lock| match place.get(&lock.root) {
+            Some(index) => {
+                lock.root = *index;
+                true
+            }
+            None => false,
+        });
+        self.findings.entries = entries;
+        self.findings
+    }
+}
+
+fn walk_root(
+    shared: &Shared,
+    index: usize,
+    sender: &Sender<Message>,
+) -> Result<(), std::sync::mpsc::SendError<Message>> {
+    let (Some(spec), Some(headway)) = (shared.specs.get(index), shared.headway.get(index)) else { return Ok(()) };
+    let shown = spec.shown_path(&shared.proc_path);
+    let opened = spec.open(shared.proc.as_deref()).and_then(|root| Ok((root.meta()?, root)));
+    let (meta, root) = match opened {
+        Ok(opened) => opened,
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::SRCH) if !spec.required => return sender.send(Message::Absent),
+        Err(errno) => {
+            return sender.send(Message::Walk(Event::Problem(problem(shown, "cannot open the root", errno))));
+        }
+    };
+    let first = {
+        let mut claimed = shared.claimed.lock().unwrap_or_else(PoisonError::into_inner);
+        *claimed.entry((meta.device, meta.inode, spec.only.clone())).or_insert(index)
+    };
+    if first != index {
+        return sender.send(Message::SameAs(index, first));
+    }
+    sender.send(Message::Opened(index, meta, root.filesystem().ok()))?;
+    let walk = Walk { index, spec, root: &root, shown, pid_max: shared.pid_max };
+    let alive = || {
+        headway.fetch_add(1, Ordering::Relaxed);
+    };
+    walk.run(&alive, &mut |event| {
+        let _ = sender.send(Message::Walk(event));
+    });
+    Ok(())
+}

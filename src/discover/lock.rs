@@ -1,0 +1,91 @@
+//! Reads one lock: what stands at its name, and what its record says.
+//!
+//! In: the open directory that holds the lock. Out: its record and times. Called for every
+//! lock of a scan, and again before a removal, through the same descriptors.
+
+use crate::evidence::LockTimes;
+use crate::family::Family;
+use crate::record::{Hostility, MAX_RECORD_BYTES, Record};
+use crate::sys::tree::{Crossing, Dir, Meta, ReadError};
+use crate::units::EpochMs;
+use rustix::fs::FileType;
+use rustix::io::Errno;
+use std::path::Path;
+
+/// What one look at a lock showed.
+#[derive(Debug)]
+pub struct LockReading {
+    /// What the record says.
+    pub record: Record,
+    /// The record's bytes, as far as they were read.
+    pub raw: Vec<u8>,
+    /// File times.
+    pub times: LockTimes,
+    /// The newest change that the kernel stamped on lock or record.
+    pub changed: Option<EpochMs>,
+    /// What stands at the lock's name.
+    pub meta: Meta,
+}
+
+/// Reads the lock `name` in `parent`. `pid_max` is the kernel's.
+///
+/// Errors: the lock has vanished (`ENOENT`), or its name may not be looked at.
+pub fn read(parent: &Dir, name: &[u8], family: &Family, pid_max: u64) -> Result<LockReading, Errno> {
+    let seen = parent.meta_of(name)?;
+    let shapeless = |record| LockReading {
+        record,
+        raw: Vec::new(),
+        times: LockTimes { lock_modified: seen.modified, ..LockTimes::default() },
+        changed: seen.changed,
+        meta: seen,
+    };
+    match seen.kind {
+        FileType::Directory => {}
+        FileType::Symlink => return Ok(shapeless(Record::Hostile(Hostility::LockSymlink))),
+        _ => return Ok(shapeless(Record::Hostile(Hostility::LockNotDirectory))),
+    }
+    let path = Path::new(std::ffi::OsStr::new(family.lock_name));
+    match parent.open_below(path, Crossing::SameMount) {
+        Ok(lock) => read_opened(&lock, family, pid_max),
+        Err(Errno::LOOP) => Ok(shapeless(Record::Hostile(Hostility::LockSymlink))),
+        Err(Errno::NOTDIR) => Ok(shapeless(Record::Hostile(Hostility::LockNotDirectory))),
+        Err(Errno::ACCESS | Errno::PERM) => Ok(shapeless(Record::Unreadable)),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Reads the record of a lock directory that is held open.
+///
+/// Errors: those of statx(2) on the directory.
+pub fn read_opened(lock: &Dir, family: &Family, pid_max: u64) -> Result<LockReading, Errno> {
+    let meta = lock.meta()?;
+    let mut reading = LockReading {
+        record: Record::Missing,
+        raw: Vec::new(),
+        times: LockTimes { lock_modified: meta.modified, ..LockTimes::default() },
+        changed: meta.changed,
+        meta,
+    };
+    let hostile = |hostility| Record::Hostile(hostility);
+    let mut stamp = |file: &Meta| {
+        reading.times.record_modified = file.modified;
+        reading.times.record_born = file.born;
+        reading.changed = reading.changed.max(file.changed);
+    };
+    reading.record = match lock.read_file(family.form.record_name().as_bytes(), MAX_RECORD_BYTES) {
+        Ok((file, bytes)) => {
+            stamp(&file);
+            reading.raw = bytes;
+            if file.links > 1 { hostile(Hostility::RecordHardLinked) } else { (family.parse)(&reading.raw, pid_max) }
+        }
+        Err(ReadError::TooLarge(file)) => {
+            stamp(&file);
+            hostile(Hostility::TooLarge)
+        }
+        Err(ReadError::Symlink) => hostile(Hostility::RecordSymlink),
+        Err(ReadError::NotRegular) => hostile(Hostility::RecordNotRegular),
+        Err(ReadError::System(Errno::NOENT)) => Record::Missing,
+        Err(ReadError::System(_)) => Record::Unreadable,
+    };
+    Ok(reading)
+}

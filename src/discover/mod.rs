@@ -1,0 +1,36 @@
+//! Finds locks: which directories to look in, what stands there, what it says.
+//!
+//! In: the operator's PATHs or the places where OpenClaw keeps its state. Out: locks with
+//! their records read, and everything that could not be looked at. Called by [`crate::scan`].
+//! Follows no symbolic link below a root, waits for no dead mount, judges nothing.
+
+mod gather;
+pub mod lock;
+pub mod places;
+mod root;
+mod walk;
+
+pub use gather::{Findings, Progress, RootReport, gather};
+pub use root::{RootKind, RootSpec};
+pub use walk::FoundLock;
+pub(crate) use walk::version_of;
+
+use std::path::PathBuf;
+
+/// Something that could not be looked at, so that the answer may miss a lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What it happened to.
+    pub path: PathBuf,
+    /// What was tried and what came of it.
+    pub cause: String,
+    /// What to do about it.
+    pub next_step: String,
+}
+
+/// A directory that looks like a lock and is none that a known release writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LookAlike {
+    /// Where.
+    pub path: PathBuf,
+}

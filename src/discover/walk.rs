@@ -1,0 +1,194 @@
+//! Lists one root and reads the locks in it.
+//!
+//! walkdir lists names only; every lock is opened again from the root's descriptor, through
+//! the kernel's own rules against links and mounts.
+
+use super::lock::{self, LockReading};
+use super::root::RootSpec;
+use super::{LookAlike, Problem};
+use crate::family::{self, Family};
+use crate::sys::filesystem::Filesystem;
+use crate::sys::tree::{Crossing, Dir, Meta};
+use rustix::io::Errno;
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use walkdir::{DirEntry, WalkDir};
+
+/// A lock that was found and read.
+#[derive(Debug)]
+pub struct FoundLock {
+    /// Index of its root.
+    pub root: usize,
+    /// Its path below the root.
+    pub below: PathBuf,
+    /// Its kind.
+    pub family: &'static Family,
+    /// What it says.
+    pub reading: LockReading,
+    /// The directory that it guards.
+    pub guarded: Meta,
+    /// The filesystem it lies on, if it could be told.
+    pub filesystem: Option<Filesystem>,
+    /// Whether a mount point lies between root and lock.
+    pub crossing: Crossing,
+}
+
+/// What a walk tells while it goes.
+pub(super) enum Event {
+    Lock(Box<FoundLock>),
+    LookAlike(LookAlike),
+    Problem(Problem),
+    Vanished,
+}
+
+/// A root that is open, with what the walk needs to know of it.
+pub(super) struct Walk<'a> {
+    pub(super) index: usize,
+    pub(super) spec: &'a RootSpec,
+    pub(super) root: &'a Dir,
+    /// The root's path in messages.
+    pub(super) shown: PathBuf,
+    pub(super) pid_max: u64,
+}
+
+impl Walk<'_> {
+    /// Walks the root, telling each find; `alive` is called for every directory entry.
+    pub(super) fn run(&self, alive: &dyn Fn(), tell: &mut dyn FnMut(Event)) {
+        let mut filesystems = HashMap::new();
+        if let Some(name) = &self.spec.only {
+            if let Some(family) = family::by_lock_name(name.as_bytes()) {
+                self.lock(Path::new(name), family, &mut filesystems, tell);
+            }
+            return;
+        }
+        // The pinned path survives a rename or replacement of the root while it is listed.
+        let start = self.root.pinned_path().unwrap_or_else(|| self.spec.path.clone());
+        let mut entries = WalkDir::new(&start).min_depth(1).max_depth(self.spec.depth).into_iter();
+        while let Some(entry) = entries.next() {
+            alive();
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    tell(self.walk_error(&start, &error));
+                    continue;
+                }
+            };
+            let below = entry.path().strip_prefix(&start).unwrap_or(entry.path());
+            let name = entry.file_name().as_bytes();
+            if let Some(family) = family::by_lock_name(name) {
+                self.lock(below, family, &mut filesystems, tell);
+            } else if name.ends_with(b".lock") && is_dir(&entry) {
+                self.look_alike(below, tell);
+            } else if name != b"node_modules" {
+                continue;
+            }
+            if is_dir(&entry) {
+                entries.skip_current_dir();
+            }
+        }
+    }
+
+    fn lock(
+        &self,
+        below: &Path,
+        family: &'static Family,
+        filesystems: &mut HashMap<(u32, u32), Option<Filesystem>>,
+        tell: &mut dyn FnMut(Event),
+    ) {
+        match self.read(below, family, filesystems) {
+            Ok(found) => tell(Event::Lock(Box::new(found))),
+            Err(Errno::NOENT) if self.spec.only.is_none() => tell(Event::Vanished),
+            Err(errno) => tell(Event::Problem(self.problem(below, "cannot look at the lock", errno))),
+        }
+    }
+
+    fn read(
+        &self,
+        below: &Path,
+        family: &'static Family,
+        filesystems: &mut HashMap<(u32, u32), Option<Filesystem>>,
+    ) -> Result<FoundLock, Errno> {
+        let parent_path = below.parent().unwrap_or(Path::new(""));
+        let (parent, crossing) = match self.root.open_below(parent_path, Crossing::SameMount) {
+            Ok(parent) => (parent, Crossing::SameMount),
+            Err(Errno::XDEV) => (self.root.open_below(parent_path, Crossing::AnyMount)?, Crossing::AnyMount),
+            Err(errno) => return Err(errno),
+        };
+        let guarded = parent.meta()?;
+        let filesystem = *filesystems.entry(guarded.device).or_insert_with(|| parent.filesystem().ok());
+        let reading = lock::read(&parent, family.lock_name.as_bytes(), family, self.pid_max)?;
+        Ok(FoundLock { root: self.index, below: below.to_owned(), family, reading, guarded, filesystem, crossing })
+    }
+
+    /// A directory named like a lock, with a record like a lock's, that no known release writes.
+    fn look_alike(&self, below: &Path, tell: &mut dyn FnMut(Event)) {
+        let Ok(dir) = self.root.open_below(below, Crossing::AnyMount) else { return };
+        if dir.meta_of(b"owner.json").is_ok() {
+            tell(Event::LookAlike(LookAlike { path: self.shown.join(below) }));
+        }
+    }
+
+    fn walk_error(&self, start: &Path, error: &walkdir::Error) -> Event {
+        let below = error.path().and_then(|path| path.strip_prefix(start).ok()).unwrap_or(Path::new(""));
+        let errno = error.io_error().and_then(Errno::from_io_error).unwrap_or(Errno::IO);
+        if errno == Errno::NOENT {
+            return Event::Vanished;
+        }
+        Event::Problem(self.problem(below, "cannot list the directory", errno))
+    }
+
+    fn problem(&self, below: &Path, act: &str, errno: Errno) -> Problem {
+        let path = if below.as_os_str().is_empty() { self.shown.clone() } else { self.shown.join(below) };
+        problem(path, act, errno)
+    }
+}
+
+/// A problem with the remedy that its error calls for.
+pub(super) fn problem(path: PathBuf, act: &str, errno: Errno) -> Problem {
+    let next_step = match errno {
+        Errno::ACCESS | Errno::PERM => "run it as the owner of that directory, or as root",
+        Errno::NOENT => "check the path; run without PATH to look where OpenClaw keeps its state",
+        Errno::NOTDIR => "give a directory: a stage root, a state dir, a version directory or a lock",
+        Errno::NOSYS => "this kernel cannot resolve a path inside a container's root safely; run inside the container",
+        Errno::LOOP => "a symbolic link stands there now; look at it by hand",
+        Errno::NOMEM | Errno::MFILE | Errno::NFILE => "free memory or file descriptors and run again",
+        _ => "look at the filesystem's state (dmesg, mount) and run again",
+    };
+    let cause = std::io::Error::from(errno).to_string();
+    // “Permission denied (os error 13)” says one thing twice.
+    let cause = cause.split(" (os error").next().unwrap_or(&cause).to_owned();
+    Problem { path, cause: format!("{act}: {cause}"), next_step: next_step.to_owned() }
+}
+
+fn is_dir(entry: &DirEntry) -> bool {
+    entry.file_type().is_dir()
+}
+
+/// The version in the name of a version directory: `openclaw-<version>-<hash12>`.
+#[must_use]
+pub(crate) fn version_of(directory: &OsStr) -> Option<&str> {
+    let name = directory.to_str()?.strip_prefix("openclaw-")?;
+    let (version, hash) = name.rsplit_once('-')?;
+    let is_hash = hash.len() == 12 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_hash && !version.is_empty()).then_some(version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_what_stands_between_name_and_hash() {
+        for (name, version) in [
+            ("openclaw-2026.4.26-f53b52ad6d21", Some("2026.4.26")),
+            ("openclaw-2026.4.30-beta.1-f53b52ad6d21", Some("2026.4.30-beta.1")),
+            ("openclaw-unknown-f53b52ad6d21", Some("unknown")),
+            ("openclaw-2026.4.26", None),
+            ("other-2026.4.26-f53b52ad6d21", None),
+        ] {
+            assert_eq!(version_of(OsStr::new(name)), version, "{name}");
+        }
+    }
+}

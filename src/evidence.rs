@@ -1,0 +1,226 @@
+//! Facts: everything a verdict may rest on, as plain values.
+//!
+//! The edges ([`crate::process`], [`crate::discover`]) fill them in once; [`crate::verdict`]
+//! reads them; tests write them by hand. Nothing here reads a file or decides anything.
+//! "Cannot tell" is a value of every question that can go unanswered.
+
+use crate::record::Record;
+use crate::units::{EpochMs, StartTicks};
+
+/// How much of the process world a run can see (DESIGN: vantage).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Vantage {
+    /// The initial PID namespace: every process.
+    Host,
+    /// A PID namespace below the initial one: this one and those below it, never siblings.
+    Namespace,
+    /// Processes are hidden, or it cannot be told which ones are.
+    Restricted,
+}
+
+/// Whose pids the proc directory shows, and whether the kernel vouches for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProcSource {
+    /// procfs of our own PID namespace: pidfds can be opened for what it lists.
+    Own,
+    /// procfs of another PID namespace (a host's /proc mounted in a pod).
+    Foreign,
+    /// Not procfs: a copy or a fixture. Nothing in it proves anything.
+    NotProcfs,
+    /// Nothing could be read.
+    Unreadable,
+}
+
+/// What the whole run sees, the same for every lock.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// How much can be seen.
+    pub vantage: Vantage,
+    /// Where the pids come from.
+    pub source: ProcSource,
+    /// One sentence: how the vantage was told.
+    pub why: String,
+    /// The command that would lift a vantage below `host`.
+    pub lift: Option<String>,
+    /// The wall clock at the time of judging.
+    pub now: EpochMs,
+    /// The operator vouches that only this container's processes write here.
+    pub assume_single_writer: bool,
+}
+
+/// The facts of one lock.
+#[derive(Debug, Clone)]
+pub struct LockFacts {
+    /// What the record says.
+    pub record: Record,
+    /// When the lock and its record were made and changed.
+    pub times: LockTimes,
+    /// Who else may reach the filesystem.
+    pub reach: Reach,
+    /// Whether only this container's processes can have written here.
+    pub sole_access: SoleAccess,
+    /// Processes that carry the recorded pid, and what could be read of them.
+    pub candidates: Vec<Candidate>,
+    /// Living processes that work in the directory that the lock guards.
+    pub in_use: InUse,
+}
+
+/// File times. Absent: the filesystem does not keep it, or there is no such file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LockTimes {
+    /// The lock's last modification.
+    pub lock_modified: Option<EpochMs>,
+    /// The record's last modification.
+    pub record_modified: Option<EpochMs>,
+    /// The record's birth (statx(2) `stx_btime`), which no program can set.
+    pub record_born: Option<EpochMs>,
+}
+
+impl LockTimes {
+    /// The newest sign of the writer, as OpenClaw computes it for a lock without a record.
+    #[must_use]
+    pub fn newest(&self) -> Option<EpochMs> {
+        self.lock_modified.max(self.record_modified)
+    }
+}
+
+/// Whether another kernel's processes may hold a lock on this filesystem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// A filesystem of this kernel alone.
+    ThisKernel,
+    /// Another kernel may use it; why.
+    OtherKernelPossible(String),
+}
+
+/// Whether, in a container, nobody outside it can have written the lock (DESIGN: sole access).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SoleAccess {
+    /// The lock lies on the container's own writable layer.
+    OwnLayer,
+    /// It does not, or it cannot be told; why.
+    No(String),
+}
+
+/// Whether somebody still works in the guarded directory.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct InUse {
+    /// Processes whose working directory lies in it.
+    pub by: Vec<Worker>,
+    /// Processes of the lock's uid whose working directory could not be read.
+    pub unknown: usize,
+}
+
+/// A process that works in the guarded directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Worker {
+    /// Its pid in the PID namespace of the proc directory.
+    pub pid: u32,
+    /// Its name (`comm`), raw.
+    pub program: String,
+}
+
+/// A process whose innermost pid is the recorded one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its pid in the PID namespace of the proc directory.
+    pub pid: u32,
+    /// Its pid inside its own namespace.
+    pub ns_pid: u32,
+    /// Whether it lives.
+    pub life: Life,
+    /// The state letter of proc_pid_stat(5).
+    pub state: char,
+    /// A thread of the kernel: carries a number, owns nothing.
+    pub kernel_thread: bool,
+    /// Its start time as its own time namespace shows it, that is, as it would have recorded it.
+    /// More than one where offsets do not round to a tick; empty if it could not be read.
+    pub start_ticks: Vec<StartTicks>,
+    /// Whether its clocks are those of the initial time namespace.
+    pub time_namespace: TimeNamespace,
+    /// When it started, by the wall clock as it stands now.
+    pub started_at: Option<EpochMs>,
+    /// The net step of the wall clock since its machine or container started, in milliseconds,
+    /// told by a witness; absent without one.
+    pub clock_step_ms: Option<u64>,
+    /// Its name (`comm`), raw; absent if it could not be read.
+    pub program: Option<String>,
+    /// What it runs.
+    pub role: Role,
+    /// It lives in the PID namespace that the proc directory shows, not in one below.
+    pub own_namespace: bool,
+    /// It is this very process.
+    pub is_self: bool,
+    /// The container that its cgroup names, shortened.
+    pub container: Option<String>,
+}
+
+/// Whether a process lives. `Z` alone is not death: a leader that has exited while its threads
+/// run on is `Z` too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Life {
+    /// Running, sleeping, stopped, or a zombie leader with living threads.
+    Alive,
+    /// A zombie without threads, or dead.
+    Dead,
+    /// Its state could not be read.
+    Unknown,
+}
+
+/// Whether a process measures start times from the machine's boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TimeNamespace {
+    /// No offset to the boot clock.
+    Initial,
+    /// Its boot clock is shifted (a restored checkpoint, `unshare --time`).
+    Shifted,
+    /// Its offsets could not be read.
+    Unknown,
+}
+
+/// What a process runs; used to lean, never to prove.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// OpenClaw itself.
+    OpenClaw,
+    /// A JavaScript runtime: may be OpenClaw before it set its title.
+    JavaScript,
+    /// Something else.
+    Other,
+    /// Its name could not be read: counts as a runtime.
+    Unreadable,
+}
+
+impl Candidate {
+    /// A process that the kernel knows by this pid and /proc does not show us.
+    #[must_use]
+    pub fn out_of_list(pid: u32) -> Self {
+        Self {
+            pid,
+            ns_pid: pid,
+            life: Life::Unknown,
+            state: '?',
+            kernel_thread: false,
+            start_ticks: Vec::new(),
+            time_namespace: TimeNamespace::Unknown,
+            started_at: None,
+            clock_step_ms: None,
+            program: None,
+            role: Role::Unreadable,
+            own_namespace: true,
+            is_self: false,
+            container: None,
+        }
+    }
+
+    /// Whether the process may be an OpenClaw: a runtime, or unreadable.
+    #[must_use]
+    pub fn may_be_runtime(&self) -> bool {
+        !self.kernel_thread && self.role != Role::Other
+    }
+}

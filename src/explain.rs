@@ -1,0 +1,214 @@
+//! Words for verdicts: one sentence with the numbers in it, and what to do next.
+//!
+//! In: facts and a verdict. Out: text. Pure; the caller prints, colours and sanitises.
+
+use crate::evidence::{Candidate, Life, LockFacts, Reach, SoleAccess, View};
+use crate::record::Owner;
+use crate::units::EpochMs;
+use crate::verdict::{Classification, Leaning, Reason, Standing, Verdict};
+
+/// One sentence that says why, with the numbers that decided.
+#[must_use]
+pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
+    let owner = lock.record.owner();
+    let pid = owner.map_or(0, |owner| owner.pid);
+    let carrier = || carriers(lock);
+    let proc = match verdict.classification {
+        Classification::StaleDeadPid => format!("no living process has pid {pid}"),
+        Classification::StaleRecycledPid => recycled(owner, lock),
+        _ => String::new(),
+    };
+    match verdict.reason {
+        Reason::OwnerAlive => match owning(lock) {
+            Some(process) => {
+                format!("{} is the recorded owner: pid {pid}, started at tick {}", name(process), ticks(owner))
+            }
+            None => format!("pid {pid} is the recorded owner"),
+        },
+        Reason::IdentityContradicted => format!(
+            "pid {pid} with start tick {} lives, but record and file are more than a minute older than that process",
+            ticks(owner)
+        ),
+        Reason::NoSuchProcess | Reason::StartTicksDiffer => proc,
+        Reason::StartTicksUnreadable => format!("pid {pid} is alive and its start time cannot be read"),
+        Reason::CarrierNotJavascript => format!(
+            "the record has no start time to tell the owner by; pid {pid} is now {}, not a JavaScript runtime",
+            carrier()
+        ),
+        Reason::CarrierStartedLater => format!(
+            "the record has no start time; pid {pid} is now {}, which started after the lock was made",
+            carrier()
+        ),
+        Reason::CarrierMayBeOwner => format!(
+            "the record has no start time to tell the owner by, and pid {pid} is {}, which may be it",
+            carrier()
+        ),
+        Reason::RecordMissing => unwritten("there is no owner record", lock, view),
+        Reason::RecordEmpty => unwritten("the owner record is empty", lock, view),
+        Reason::RecordTruncated => unwritten("the owner record is cut short", lock, view),
+        Reason::RecordNotJson => unwritten("the owner record is not JSON", lock, view),
+        Reason::RecordUnreadable => "the owner record may not be read by this user".to_owned(),
+        Reason::RecordWithoutPid => unwritten("the record names no pid: a lease", lock, view),
+        Reason::RecordNotObject => impossible("it is not a JSON object"),
+        Reason::RecordTooDeep => impossible("its JSON is nested too deep"),
+        Reason::RecordDuplicateKeys => impossible("it has a key twice"),
+        Reason::RecordTooLarge => impossible("it is over 64 KiB"),
+        Reason::RecordSymlink => impossible("it is a symbolic link"),
+        Reason::RecordNotRegular => impossible("it is not a regular file"),
+        Reason::RecordHardLinked => impossible("it has a second hard link"),
+        Reason::PidZero => impossible("its pid is 0"),
+        Reason::PidNegative => impossible("its pid is negative"),
+        Reason::PidFractional => impossible("its pid is not a whole number"),
+        Reason::PidNotANumber => impossible("its pid is not a number"),
+        Reason::PidTooLarge => impossible("its pid is above the kernel's largest"),
+        Reason::StartTicksInvalid => impossible("its start time is no number of ticks"),
+        Reason::CreatedAtInvalid => impossible("its time of creation is no number of milliseconds"),
+        Reason::LockSymlink => "the lock is a symbolic link, which OpenClaw never makes".to_owned(),
+        Reason::LockNotDirectory => "the lock is not a directory, which OpenClaw never makes".to_owned(),
+        Reason::ForeignKernelPossible => match &lock.reach {
+            Reach::OtherKernelPossible(why) => {
+                format!("{}; but {why}, so the owner may run under another kernel", here(&proc, lock))
+            }
+            Reach::ThisKernel => proc,
+        },
+        Reason::OwnerHidden => format!("{} in what this run can see, but {}", here(&proc, lock), view.why),
+        Reason::RootInUse => {
+            let workers: Vec<String> =
+                lock.in_use.by.iter().map(|worker| format!("{} (pid {})", worker.program, worker.pid)).collect();
+            format!("{}; but {} still works in that directory", here(&proc, lock), workers.join(", "))
+        }
+        Reason::SharedVolume => match &lock.sole_access {
+            SoleAccess::No(why) => format!("{proc} in this container, but {why}"),
+            SoleAccess::OwnLayer => proc,
+        },
+        Reason::RestartedContainer => {
+            format!(
+                "{proc}: the signature of a container that was restarted, but another container may share the volume"
+            )
+        }
+        Reason::CheckpointPossible => {
+            format!(
+                "{proc}, but a process in a time namespace of its own may have been restored with another start time"
+            )
+        }
+        Reason::NotProcfs => format!("{proc}, but {}", view.why),
+        Reason::ProcessTableUnreadable => format!("the record names pid {pid}, but {}", view.why),
+    }
+}
+
+/// What an operator does next about a lock that stays.
+#[must_use]
+pub fn advice(lock: &LockFacts, verdict: &Verdict, path: &str, view: &View) -> String {
+    match &verdict.standing {
+        Standing::Held => match owning(lock) {
+            Some(process) => format!(
+                "wait for {}, or stop it (openclaw gateway stop; else kill {}) and scan again",
+                name(process),
+                process.pid
+            ),
+            None => "wait for the owner to finish".to_owned(),
+        },
+        Standing::Proven(_) => format!("openclaw-doctor repair {path}"),
+        Standing::Leaning(Leaning::LikelyStale | Leaning::Undetermined) => {
+            format!("stop the gateway if you can, then: openclaw-doctor repair --yes {path}")
+        }
+        Standing::Leaning(Leaning::OutOfSight) => match &view.lift {
+            Some(lift) => lift.clone(),
+            None => {
+                format!("make sure on every machine that shares it, then: openclaw-doctor repair --lock {path} --yes")
+            }
+        },
+        Standing::Leaning(Leaning::LikelyHeld) => {
+            format!("look first; if you know that nobody holds it: openclaw-doctor repair --lock {path} --yes")
+        }
+    }
+}
+
+/// A span of time as people say it: `45 s`, `12 min`, `3 h`, `9 days`.
+#[must_use]
+pub fn span(milliseconds: i64) -> String {
+    let seconds = milliseconds / 1000;
+    match seconds {
+        ..0 => "in the future".to_owned(),
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// Since when the lock stands: as recorded, else as the file says.
+#[must_use]
+pub fn since(lock: &LockFacts) -> Option<EpochMs> {
+    lock.record.created_at().or(lock.times.newest())
+}
+
+/// The living process with the recorded pid and start time.
+#[must_use]
+pub fn owning(lock: &LockFacts) -> Option<&Candidate> {
+    let recorded = lock.record.owner()?.start_ticks?;
+    lock.candidates.iter().find(|candidate| candidate.life != Life::Dead && candidate.start_ticks.contains(&recorded))
+}
+
+fn name(process: &Candidate) -> String {
+    let program = process.program.as_deref().unwrap_or("unknown");
+    match (&process.container, process.own_namespace) {
+        (Some(container), _) => format!("{program} (pid {} here, container {container})", process.pid),
+        (None, true) => format!("{program} (pid {})", process.pid),
+        (None, false) => format!("{program} (pid {} here, {} in its container)", process.pid, process.ns_pid),
+    }
+}
+
+fn carriers(lock: &LockFacts) -> String {
+    let living = lock.candidates.iter().filter(|candidate| candidate.life != Life::Dead);
+    let names: Vec<String> = living
+        .take(3)
+        .map(|process| {
+            let kernel = if process.kernel_thread { "kernel thread " } else { "" };
+            format!("{kernel}{}", name(process))
+        })
+        .collect();
+    names.join(", ")
+}
+
+fn recycled(owner: Option<&Owner>, lock: &LockFacts) -> String {
+    let started: Vec<String> = lock
+        .candidates
+        .iter()
+        .filter(|candidate| candidate.life != Life::Dead)
+        .filter_map(|candidate| candidate.start_ticks.last().map(|ticks| ticks.0.to_string()))
+        .take(3)
+        .collect();
+    format!(
+        "pid {} is now {}, started at tick {}, not {} as recorded",
+        owner.map_or(0, |owner| owner.pid),
+        carriers(lock),
+        started.join(", "),
+        ticks(owner)
+    )
+}
+
+fn ticks(owner: Option<&Owner>) -> String {
+    owner.and_then(|owner| owner.start_ticks).map_or_else(|| "unknown".to_owned(), |ticks| ticks.0.to_string())
+}
+
+fn here(proc: &str, lock: &LockFacts) -> String {
+    if !proc.is_empty() {
+        return proc.to_owned();
+    }
+    match lock.record.owner() {
+        Some(owner) => format!("pid {} is {}", owner.pid, carriers(lock)),
+        None => "nobody is named".to_owned(),
+    }
+}
+
+fn unwritten(what: &str, lock: &LockFacts, view: &View) -> String {
+    match since(lock) {
+        Some(since) => format!("{what}, {} old", span(view.now.since_ms(since))),
+        None => what.to_owned(),
+    }
+}
+
+fn impossible(why: &str) -> String {
+    format!("no OpenClaw release writes this owner record: {why}")
+}

@@ -1,0 +1,24 @@
+//! Says who holds an OpenClaw lock, proves it from the kernel's own records, and clears what
+//! is provably dead.
+//!
+//! Layers, each using only those before it:
+//! 1. [`units`], [`record`], [`evidence`], [`family`]: values;
+//! 2. [`verdict`], [`explain`]: pure functions of them;
+//! 3. [`sys`], [`process`], [`discover`]: the edges, which read the machine;
+//! 4. [`scan`]: gathers facts once and judges them;
+//! 5. [`report`]: the JSON of the outside world.
+//!
+//! The command line, the table and the colours live in the binary.
+
+pub mod discover;
+pub mod evidence;
+pub mod explain;
+pub mod family;
+pub mod process;
+pub mod quote;
+pub mod record;
+pub mod report;
+pub mod scan;
+pub mod sys;
+pub mod units;
+pub mod verdict;

@@ -1,0 +1,161 @@
+//! Reads one process: its identity, life, clocks and role.
+//!
+//! Everything is read through one held /proc/PID directory, and the identity twice, so that
+//! all of it is of one process. With our own /proc a pidfd confirms it.
+
+use super::offsets::{Offset, as_recorded};
+use super::openclaw;
+use super::proc_dir::{ProcDir, ProcessDir};
+use super::status::{Identity, Status};
+use crate::evidence::{Candidate, Life, Role, TimeNamespace};
+use crate::units::ClockReading;
+use rustix::io::Errno;
+
+/// The reader's own place: what it adds to the start times that it reads.
+#[derive(Debug, Clone, Copy)]
+pub struct Reader {
+    offset: Offset,
+    own_pid: Option<u32>,
+}
+
+impl Reader {
+    /// Reads our own time namespace. `own_pid` is our pid in the proc directory, if it is there.
+    #[must_use]
+    pub fn new(own: Option<&ProcDir>, own_pid: Option<u32>) -> Self {
+        let offset = match own {
+            None => Offset::Unknown,
+            Some(own) => {
+                // The table shows our children's offsets: ours only while both namespaces are one.
+                let (now, children) = (own.link("self/ns/time"), own.link("self/ns/time_for_children"));
+                match (own.read("self/timens_offsets"), now, children) {
+                    (Ok(table), Ok(now), Ok(children)) if now == children => Offset::parse(&table),
+                    (Err(Errno::NOENT), ..) => Offset::NONE,
+                    _ => Offset::Unknown,
+                }
+            }
+        };
+        Self { offset, own_pid }
+    }
+}
+
+/// What came of reading a process.
+#[derive(Debug)]
+pub enum Observed {
+    /// A process, and its directory held open.
+    Process(Box<Candidate>, ProcessDir),
+    /// No process has this pid: it has gone, or the number is a thread's.
+    Gone,
+    /// It is there and its identity cannot be read.
+    Unreadable,
+}
+
+/// Reads the process with this pid of the proc directory.
+#[must_use]
+pub fn observe(proc: &ProcDir, pid: u32, reader: &Reader, clock: &ClockReading) -> Observed {
+    let dir = match proc.process(pid) {
+        Ok(dir) => dir,
+        Err(Errno::NOENT | Errno::SRCH) => return Observed::Gone,
+        Err(_) => return Observed::Unreadable,
+    };
+    let status = match dir.read("status") {
+        Ok(bytes) => match Status::parse(&bytes) {
+            Some(status) => status,
+            None => return Observed::Unreadable,
+        },
+        Err(Errno::NOENT | Errno::SRCH) => return Observed::Gone,
+        Err(_) => return Observed::Unreadable,
+    };
+    if status.tgid != status.pid {
+        return Observed::Gone;
+    }
+    let identity = dir.read("stat").ok().and_then(|bytes| Identity::parse(&bytes));
+    let offset = match dir.read("timens_offsets") {
+        Ok(bytes) => Offset::parse(&bytes),
+        // A kernel without time namespaces; or the process went, which the second reading shows.
+        Err(Errno::NOENT) => Offset::NONE,
+        Err(_) => Offset::Unknown,
+    };
+    let kernel_thread = identity.is_some_and(|identity| identity.kernel_thread);
+    let role = if kernel_thread { Role::Other } else { role(&dir, &status) };
+    let container = dir.read("cgroup").ok().and_then(|bytes| container_id(&bytes));
+    match (dir.read("stat").map(|bytes| Identity::parse(&bytes)), identity) {
+        (Ok(Some(again)), Some(first)) if again.start_ticks != first.start_ticks => return Observed::Gone,
+        (Err(Errno::NOENT | Errno::SRCH), _) => return Observed::Gone,
+        _ => {}
+    }
+    let time_namespace = match (kernel_thread, reader.offset) {
+        (true, _) => TimeNamespace::Initial,
+        (false, Offset::Unknown) => TimeNamespace::Unknown,
+        (false, Offset::Nanoseconds(_)) => offset.namespace(),
+    };
+    let state = identity.map_or(status.state, |identity| identity.state);
+    let candidate = Candidate {
+        pid,
+        ns_pid: status.innermost_pid(),
+        life: life(state, status.threads),
+        state,
+        kernel_thread,
+        start_ticks: identity.map_or_else(Vec::new, |identity| {
+            as_recorded(identity.start_ticks, reader.offset, offset, clock.ticks_per_second)
+        }),
+        time_namespace,
+        started_at: identity.map(|identity| clock.ticks_to_wall(identity.start_ticks)),
+        clock_step_ms: None,
+        program: Some(status.name.clone()),
+        role,
+        own_namespace: status.ns_pids.len() == 1,
+        is_self: reader.own_pid == Some(pid),
+        container,
+    };
+    Observed::Process(Box::new(candidate), dir)
+}
+
+/// A zombie whose threads run on lives; one without has died (proc_pid_stat(5), field 3).
+fn life(state: char, threads: u32) -> Life {
+    match state {
+        'X' | 'x' => Life::Dead,
+        'Z' if threads <= 1 => Life::Dead,
+        _ => Life::Alive,
+    }
+}
+
+fn role(dir: &ProcessDir, status: &Status) -> Role {
+    let cmdline = dir.read("cmdline").unwrap_or_default();
+    let exe = dir.link("exe").ok();
+    openclaw::role(status.name.as_bytes(), &openclaw::split_argv(&cmdline), exe.as_deref())
+}
+
+/// The first twelve digits of the container id in a cgroup path, as `docker ps` shows it.
+fn container_id(cgroup: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(cgroup);
+    let mut parts = text.split(['/', '-', '.', ':', '\n']);
+    let id = parts.rfind(|part| part.len() == 64 && part.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+    id.get(..12).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zombie_leader_with_living_threads_lives() {
+        assert_eq!(life('Z', 1), Life::Dead);
+        assert_eq!(life('Z', 2), Life::Alive);
+        assert_eq!(life('T', 1), Life::Alive);
+        assert_eq!(life('X', 1), Life::Dead);
+    }
+
+    #[test]
+    fn container_ids_are_found_in_every_runtimes_cgroup() {
+        let id = "0123456789abcdef".repeat(4);
+        for cgroup in [
+            format!("0::/system.slice/docker-{id}.scope\n"),
+            format!("0::/kubepods/besteffort/pod1/{id}\n"),
+            format!("11:pids:/docker/{id}\n"),
+            format!("0::/machine.slice/libpod-{id}.scope/container\n"),
+        ] {
+            assert_eq!(container_id(cgroup.as_bytes()).as_deref(), Some("0123456789ab"), "{cgroup}");
+        }
+        assert_eq!(container_id(b"0::/user.slice/user-1000.slice\n"), None);
+    }
+}

@@ -1,0 +1,101 @@
+//! A proc directory (/proc, or another one given with `--proc`), held open.
+
+use crate::sys::tree::{Dir, read_to_end};
+use rustix::fd::OwnedFd;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use std::path::{Path, PathBuf};
+
+/// Largest file read from a process: a status line may list 65,536 groups.
+const MAX_PROC_BYTES: u64 = 1024 * 1024;
+
+/// An open proc directory.
+#[derive(Debug)]
+pub struct ProcDir {
+    path: PathBuf,
+    dir: Dir,
+}
+
+/// The directory of one process, held open.
+///
+/// procfs binds it to the process, not to its number: once the process is gone, every read
+/// through it fails, even if the pid lives again.
+#[derive(Debug)]
+pub struct ProcessDir {
+    fd: OwnedFd,
+}
+
+impl ProcDir {
+    /// Opens the directory.
+    pub fn open(path: &Path) -> Result<Self, Errno> {
+        Ok(Self { path: path.to_owned(), dir: Dir::open_root(path)? })
+    }
+
+    /// Its path as given.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn dir(&self) -> &Dir {
+        &self.dir
+    }
+
+    /// Reads a file below it, such as `7/status` or `sys/kernel/pid_max`.
+    pub fn read(&self, name: &str) -> Result<Vec<u8>, Errno> {
+        read_at(&self.dir, name)
+    }
+
+    /// The target of a link below it, such as `self`.
+    pub fn link(&self, name: &str) -> Result<Vec<u8>, Errno> {
+        rustix::fs::readlinkat(&self.dir, name, Vec::new()).map(std::ffi::CString::into_bytes)
+    }
+
+    /// Opens the directory of one process.
+    pub fn process(&self, pid: u32) -> Result<ProcessDir, Errno> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let fd = rustix::fs::openat(&self.dir, pid.to_string(), flags, Mode::empty())?;
+        Ok(ProcessDir { fd })
+    }
+
+    /// The pids that it lists, in no order.
+    pub fn pids(&self) -> Result<impl Iterator<Item = Result<u32, Errno>>, Errno> {
+        let entries = rustix::fs::Dir::read_from(&self.dir)?;
+        Ok(entries.filter_map(|entry| match entry {
+            Ok(entry) => entry.file_name().to_str().ok()?.parse().ok().map(Ok),
+            Err(errno) => Some(Err(errno)),
+        }))
+    }
+}
+
+impl ProcessDir {
+    /// Reads one of its files, whole.
+    pub fn read(&self, name: &str) -> Result<Vec<u8>, Errno> {
+        read_at(&self.fd, name)
+    }
+
+    /// The target of one of its links.
+    pub fn link(&self, name: &str) -> Result<Vec<u8>, Errno> {
+        rustix::fs::readlinkat(&self.fd, name, Vec::new()).map(std::ffi::CString::into_bytes)
+    }
+
+    /// Opens what one of its magic links (`root`, `cwd`) leads to.
+    pub fn open_link(&self, name: &str) -> Result<Dir, Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map(Dir::from)
+    }
+
+    /// Opens a magic link for its identity only; asks for no right to read the directory.
+    pub fn pin_link(&self, name: &str) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.fd, name, flags, Mode::empty())
+    }
+}
+
+fn read_at(dir: impl rustix::fd::AsFd, name: &str) -> Result<Vec<u8>, Errno> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let fd = rustix::fs::openat(dir, name, flags, Mode::empty())?;
+    read_to_end(&fd, MAX_PROC_BYTES)?.ok_or(Errno::FBIG)
+}

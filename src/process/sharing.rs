@@ -1,0 +1,153 @@
+//! Servers on this machine through which another kernel may use a local directory.
+//!
+//! A lock in a directory that is exported by NFS, Samba or virtiofs, shared into a virtual
+//! machine by qemu, or used by gVisor (whose sandboxes have a kernel of their own) may be held
+//! by a process that no /proc here shows.
+
+use super::proc_dir::ProcDir;
+use crate::sys::mounts::MountTable;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Names (`comm`) of servers that share directories which only their configuration knows.
+const ANY_DIRECTORY: &[&str] = &["smbd", "ksmbd", "virtiofsd", "runsc", "ganesha.nfsd", "glusterfsd", "diod", "u9fs"];
+const NFSD: &str = "nfsd";
+const EXPORT_TABLES: &[&str] = &["/var/lib/nfs/etab", "/etc/exports"];
+const MAX_EXPORTS_BYTES: u64 = 1024 * 1024;
+
+/// The servers that a sweep met.
+#[derive(Debug, Default)]
+pub struct Servers {
+    any_directory: Option<(u32, String)>,
+    nfs_server: bool,
+}
+
+/// The directories that this machine exports by NFS, in the coordinates of their filesystems.
+#[derive(Debug, Default)]
+pub struct Exports {
+    directories: Vec<Exported>,
+    unreadable: bool,
+}
+
+#[derive(Debug)]
+struct Exported {
+    path: PathBuf,
+    place: Option<((u32, u32), PathBuf)>,
+}
+
+impl Servers {
+    pub(crate) fn look_at(&mut self, proc: &ProcDir, pid: u32, name: &str) {
+        let shares_any = ANY_DIRECTORY.iter().any(|server| {
+            name.strip_prefix(server).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', ':', '/']))
+        });
+        if shares_any || (name.starts_with("qemu") && qemu_shares(proc, pid)) {
+            self.any_directory.get_or_insert_with(|| (pid, name.to_owned()));
+        }
+        self.nfs_server |= name == NFSD;
+    }
+
+    /// A server that may share any directory of this machine: its pid and name.
+    #[must_use]
+    pub fn any_directory(&self) -> Option<(u32, &str)> {
+        self.any_directory.as_ref().map(|(pid, name)| (*pid, name.as_str()))
+    }
+
+    /// The exported directories, if an NFS server runs.
+    #[must_use]
+    pub fn exports(&self, mounts: &MountTable) -> Exports {
+        if self.nfs_server { Exports::read(mounts) } else { Exports::default() }
+    }
+}
+
+/// Whether a virtual machine is given a folder of the host: 9p, virtiofs or a FAT view.
+fn qemu_shares(proc: &ProcDir, pid: u32) -> bool {
+    let Ok(cmdline) = proc.read(&format!("{pid}/cmdline")) else { return true };
+    let text = String::from_utf8_lossy(&cmdline);
+    ["-virtfs", "-fsdev", "vhost-user-fs", "virtio-9p", "fat:"].iter().any(|word| text.contains(word))
+}
+
+impl Exports {
+    fn read(mounts: &MountTable) -> Self {
+        let mut exports = Self::default();
+        let mut tables = 0;
+        for table in EXPORT_TABLES {
+            let path = Path::new(table);
+            let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { continue };
+            let Ok(dir) = crate::sys::tree::Dir::open_root(folder) else { continue };
+            if let Ok((_, bytes)) = dir.read_file(name.as_bytes(), MAX_EXPORTS_BYTES) {
+                tables += 1;
+                exports.directories.extend(exported_paths(&bytes).into_iter().map(|path| {
+                    let mount = mounts.by_path(&path);
+                    let place = mount.and_then(|mount| Some((mount.device, mount.in_filesystem(&path)?)));
+                    Exported { path, place }
+                }));
+            }
+        }
+        exports.unreadable = tables == 0;
+        exports
+    }
+
+    /// The export that a directory lies under, told by where it lies in its filesystem.
+    #[must_use]
+    pub fn covering(&self, place: Option<&((u32, u32), PathBuf)>, path: &Path) -> Option<String> {
+        if self.unreadable {
+            return Some("this machine runs an NFS server whose exports cannot be read".to_owned());
+        }
+        let under = |exported: &&Exported| {
+            let by_path = path.starts_with(&exported.path);
+            match (&exported.place, place) {
+                (Some((device, root)), Some((lock_device, lock_path))) => {
+                    by_path || (device == lock_device && lock_path.starts_with(root))
+                }
+                // Where it cannot be compared, it may be.
+                _ => true,
+            }
+        };
+        let found = self.directories.iter().find(under)?;
+        Some(format!("{} is exported by NFS from this machine", found.path.display()))
+    }
+}
+
+/// The first word of each line of exports(5), with its octal escapes and quotes.
+fn exported_paths(table: &[u8]) -> Vec<PathBuf> {
+    let lines = table.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let words = lines.filter(|line| !line.is_empty() && !line.starts_with(b"#")).filter_map(|line| {
+        match line.strip_prefix(b"\"") {
+            Some(quoted) => quoted.split(|byte| *byte == b'"').next(),
+            None => line.split(u8::is_ascii_whitespace).next(),
+        }
+    });
+    words
+        .filter(|word| word.starts_with(b"/"))
+        .map(|word| crate::sys::mounts::unescape(OsStr::from_bytes(word).as_bytes()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exported_directories_are_read_in_every_spelling() {
+        let table = b"# comment\n/srv/a *(rw)\n\"/srv/b c\" host(ro)\n/srv/d\\040e\t*(rw)\n\nnonsense\n";
+        let expected: Vec<PathBuf> = ["/srv/a", "/srv/b c", "/srv/d e"].into_iter().map(PathBuf::from).collect();
+        assert_eq!(exported_paths(table), expected);
+    }
+
+    #[test]
+    fn a_bind_mount_does_not_hide_that_a_directory_is_exported() {
+        let mounts = MountTable::new(
+            b"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 8:1 /data/oc /var/lib/openclaw rw - ext4 /dev/sda1 rw\n",
+        );
+        let path = PathBuf::from("/data");
+        let mount = mounts.by_path(&path).unwrap();
+        let place = Some((mount.device, mount.in_filesystem(&path).unwrap()));
+        let exports = Exports { directories: vec![Exported { path, place }], unreadable: false };
+        let lock = Path::new("/var/lib/openclaw/stage");
+        let lock_mount = mounts.by_path(lock).unwrap();
+        let lock_place = (lock_mount.device, lock_mount.in_filesystem(lock).unwrap());
+        assert!(exports.covering(Some(&lock_place), lock).is_some());
+        assert!(exports.covering(Some(&((8, 1), "/home/x".into())), Path::new("/home/x")).is_none());
+    }
+}

@@ -1,0 +1,89 @@
+//! One sweep of /proc: every process by its innermost pid, read once, kept small.
+//!
+//! A sweep answers for every record that was written before it began: whoever wrote it and
+//! still lives has been listed. [`Sweep::covers`] says for which records that holds, so that
+//! a lock written during the run is judged by a new sweep.
+
+use super::identity::{Observed, Reader, observe};
+use super::openclaw;
+use super::proc_dir::ProcDir;
+use super::sharing;
+use super::status::Status;
+use crate::evidence::Candidate;
+use crate::units::{ClockReading, EpochMs};
+use rustix::io::Errno;
+
+/// How much a file time may lag behind the clock that stamps it (one timer tick), with room.
+const STAMP_LAG_MS: i64 = 1_000;
+
+/// One process of the sweep.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// Pid in the proc directory's namespace.
+    pub pid: u32,
+    /// Pid in its own namespace.
+    pub ns_pid: u32,
+    /// Effective uid.
+    pub euid: u32,
+    /// Its name says OpenClaw or a JavaScript runtime.
+    pub may_be_runtime: bool,
+}
+
+/// All processes that one sweep saw.
+#[derive(Debug)]
+pub struct Sweep {
+    /// The processes.
+    pub entries: Vec<Entry>,
+    /// Processes that are there and could not be read.
+    pub unreadable: usize,
+    /// Servers seen that let another kernel use local directories.
+    pub sharing: sharing::Servers,
+    began: ClockReading,
+}
+
+impl Sweep {
+    /// Reads every process once.
+    ///
+    /// Errors: the directory cannot be listed.
+    pub fn take(proc: &ProcDir, began: ClockReading) -> Result<Self, Errno> {
+        let mut sweep = Self { entries: Vec::new(), unreadable: 0, sharing: sharing::Servers::default(), began };
+        for pid in proc.pids()? {
+            let pid = pid?;
+            match proc.read(&format!("{pid}/status")).map(|bytes| Status::parse(&bytes)) {
+                Ok(Some(status)) => {
+                    sweep.sharing.look_at(proc, pid, &status.name);
+                    sweep.entries.push(Entry {
+                        pid,
+                        ns_pid: status.innermost_pid(),
+                        euid: status.euid,
+                        may_be_runtime: openclaw::may_be_runtime(status.name.as_bytes()),
+                    });
+                }
+                Err(Errno::NOENT | Errno::SRCH) => {}
+                Ok(None) | Err(_) => sweep.unreadable += 1,
+            }
+        }
+        Ok(sweep)
+    }
+
+    /// Whether the sweep began after a file was last changed, so that its writer, if it lives,
+    /// is in it. A wall clock that was stepped meanwhile voids the comparison.
+    #[must_use]
+    pub fn covers(&self, changed: Option<EpochMs>, now: &ClockReading) -> bool {
+        let stepped = (now.boot_wall().since_ms(self.began.boot_wall())).abs() > STAMP_LAG_MS / 2;
+        !stepped && changed.is_some_and(|changed| self.began.wall.since_ms(changed) > STAMP_LAG_MS)
+    }
+
+    /// The processes whose innermost pid is this one, read in full.
+    #[must_use]
+    pub fn candidates(&self, ns_pid: u32, proc: &ProcDir, reader: &Reader, clock: &ClockReading) -> Vec<Candidate> {
+        let carriers = self.entries.iter().filter(|entry| entry.ns_pid == ns_pid);
+        carriers
+            .filter_map(|entry| match observe(proc, entry.pid, reader, clock) {
+                Observed::Process(candidate, _) => Some(*candidate),
+                Observed::Unreadable => Some(Candidate { ns_pid, ..Candidate::out_of_list(entry.pid) }),
+                Observed::Gone => None,
+            })
+            .collect()
+    }
+}

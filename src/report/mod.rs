@@ -1,0 +1,5 @@
+//! The answer as others read it: versioned JSON types, apart from our own.
+
+pub mod bytes;
+pub mod json;
+pub mod v1;

@@ -1,0 +1,408 @@
+//! `openclaw-doctor/scan/v1`: field names are a promise; fields are only added.
+//!
+//! In: a [`Scan`]. Out: types that serialise to the JSON of docs/scan-v1.schema.json. Holds no
+//! argv, no environment and no data of others.
+
+use super::bytes::hex_if_not_text;
+use crate::discover::{Problem, RootKind, RootReport};
+use crate::evidence::{Candidate, Life, ProcSource, Reach, Role, SoleAccess, TimeNamespace, Vantage};
+use crate::explain;
+use crate::scan::{Blocks, JudgedLock, Scan};
+use crate::units::{EpochMs, StartTicks};
+use crate::verdict::{Classification, Leaning, Reason};
+use serde::{Serialize, Serializer};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// The schema of a scan.
+pub const SCAN_SCHEMA: &str = "openclaw-doctor/scan/v1";
+/// Bytes of a record that are shown.
+const RAW_LIMIT: usize = 4096;
+
+/// The whole report.
+#[derive(Debug, Serialize)]
+pub struct ScanReport<'a> {
+    schema: &'static str,
+    tool: Tool,
+    host: Host<'a>,
+    scope: Scope,
+    roots: Vec<Root<'a>>,
+    locks: Locks<'a>,
+    look_alikes: Vec<LookAlike>,
+    problems: Vec<ProblemReport<'a>>,
+    summary: Summary,
+    exit_code: u8,
+}
+
+#[derive(Debug, Serialize)]
+struct Tool {
+    name: &'static str,
+    version: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Host<'a> {
+    kernel: String,
+    boot_id: Option<String>,
+    boot_time_ms: EpochMs,
+    scanned_at_ms: EpochMs,
+    clock_ticks_per_second: u64,
+    vantage: Vantage,
+    vantage_why: &'a str,
+    vantage_lift: Option<&'a str>,
+    proc_source: ProcSource,
+    processes_seen: Option<usize>,
+    openclaw_versions: &'a [String],
+}
+
+#[derive(Debug, Serialize)]
+struct Scope {
+    assume_single_writer: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Root<'a> {
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_hex: Option<String>,
+    origin: &'a str,
+    also: &'a [String],
+    kind: RootKind,
+    filesystem: Option<String>,
+    device: Option<String>,
+    inode: Option<u64>,
+    error: Option<String>,
+}
+
+#[derive(Debug)]
+struct Locks<'a>(&'a Scan);
+
+impl Serialize for Locks<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.locks.iter().map(|lock| Lock::new(lock, self.0)))
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Lock<'a> {
+    id: &'a str,
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_hex: Option<String>,
+    family: &'static str,
+    classification: Classification,
+    reason: Reason,
+    proof: bool,
+    leaning: Option<Leaning>,
+    explanation: String,
+    next_step: String,
+    blocks: BlocksReport<'a>,
+    owner: OwnerReport,
+    sightings: Vec<Sighting<'a>>,
+    evidence: Evidence<'a>,
+    times: Times,
+}
+
+#[derive(Debug, Serialize)]
+struct BlocksReport<'a> {
+    answer: &'static str,
+    why: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct OwnerReport {
+    pid: Option<u32>,
+    start_ticks: Option<StartTicks>,
+    created_at_ms: Option<EpochMs>,
+    raw: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw_hex: Option<String>,
+    /// All bytes of the record, where `raw` holds only the first of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw_cut_from: Option<usize>,
+}
+
+#[derive(Debug, Serialize)]
+struct Sighting<'a> {
+    host_pid: u32,
+    ns_pid: u32,
+    start_ticks: Option<StartTicks>,
+    started_at_ms: Option<EpochMs>,
+    state: char,
+    life: Life,
+    program: Option<&'a str>,
+    role: Role,
+    kernel_thread: bool,
+    time_namespace: TimeNamespace,
+    container: Option<&'a str>,
+    is_owner: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Evidence<'a> {
+    rule: u8,
+    vantage: Vantage,
+    filesystem: Option<String>,
+    other_kernel: Option<&'a str>,
+    sole_access: bool,
+    sole_access_why: Option<&'a str>,
+    in_use_by: Vec<WorkerReport<'a>>,
+    in_use_unknown: usize,
+    clock_step_ms: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct WorkerReport<'a> {
+    pid: u32,
+    program: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct Times {
+    held_for_ms: Option<i64>,
+    lock_modified_ms: Option<EpochMs>,
+    record_modified_ms: Option<EpochMs>,
+    record_born_ms: Option<EpochMs>,
+}
+
+#[derive(Debug, Serialize)]
+struct LookAlike {
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_hex: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ProblemReport<'a> {
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_hex: Option<String>,
+    cause: &'a str,
+    next_step: &'a str,
+}
+
+/// How many of each: every find is in one bucket.
+#[derive(Debug, Serialize, Default, PartialEq, Eq, Clone, Copy)]
+pub struct Summary {
+    /// All locks.
+    pub locks: usize,
+    /// Held by a living owner.
+    pub active: usize,
+    /// Owner dead.
+    pub stale_dead_pid: usize,
+    /// Pid taken by another process.
+    pub stale_recycled_pid: usize,
+    /// Cannot be told.
+    pub legacy_unverifiable: usize,
+    /// Of all, proven stale.
+    pub proven: usize,
+    /// Directories that look like locks and are none that we know.
+    pub look_alikes: usize,
+    /// What could not be looked at.
+    pub problems: usize,
+    /// What vanished during the run.
+    pub vanished: usize,
+    /// Directory entries seen.
+    pub entries_seen: u64,
+}
+
+impl Summary {
+    /// Counts a scan.
+    #[must_use]
+    pub fn of(scan: &Scan) -> Self {
+        let count = |class| scan.locks.iter().filter(|lock| lock.verdict.classification == class).count();
+        Self {
+            locks: scan.locks.len(),
+            active: count(Classification::Active),
+            stale_dead_pid: count(Classification::StaleDeadPid),
+            stale_recycled_pid: count(Classification::StaleRecycledPid),
+            legacy_unverifiable: count(Classification::LegacyUnverifiable),
+            proven: scan.locks.iter().filter(|lock| lock.verdict.proof()).count(),
+            look_alikes: scan.look_alikes.len(),
+            problems: scan.problems.len(),
+            vanished: scan.vanished,
+            entries_seen: scan.entries,
+        }
+    }
+
+    /// The exit code of a scan: 0 nothing stale, 1 stale or unverifiable locks, 3 incomplete.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match (self.problems, self.locks - self.active) {
+            (1.., _) => 3,
+            (0, 1..) => 1,
+            (0, 0) => 0,
+        }
+    }
+}
+
+impl<'a> ScanReport<'a> {
+    /// Puts a scan into its outside form.
+    #[must_use]
+    pub fn new(scan: &'a Scan) -> Self {
+        let summary = Summary::of(scan);
+        Self {
+            schema: SCAN_SCHEMA,
+            tool: Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") },
+            host: Host::new(scan),
+            scope: Scope { assume_single_writer: scan.view.assume_single_writer },
+            roots: scan.roots.iter().map(|root| Root::new(root, &scan.problems)).collect(),
+            locks: Locks(scan),
+            look_alikes: scan
+                .look_alikes
+                .iter()
+                .map(|look_alike| LookAlike { path: text(&look_alike.path), path_hex: hex(&look_alike.path) })
+                .collect(),
+            problems: scan.problems.iter().map(ProblemReport::new).collect(),
+            summary,
+            exit_code: summary.exit_code(),
+        }
+    }
+}
+
+impl<'a> Host<'a> {
+    fn new(scan: &'a Scan) -> Self {
+        Self {
+            kernel: scan.host.kernel.clone(),
+            boot_id: scan.host.boot_id.clone(),
+            boot_time_ms: scan.clock.boot_wall(),
+            scanned_at_ms: scan.clock.wall,
+            clock_ticks_per_second: scan.clock.ticks_per_second,
+            vantage: scan.view.vantage,
+            vantage_why: &scan.view.why,
+            vantage_lift: scan.view.lift.as_deref(),
+            proc_source: scan.view.source,
+            processes_seen: scan.processes,
+            openclaw_versions: &scan.versions,
+        }
+    }
+}
+
+impl<'a> Root<'a> {
+    fn new(root: &'a RootReport, problems: &[Problem]) -> Self {
+        Self {
+            path: text(&root.path),
+            path_hex: hex(&root.path),
+            origin: &root.origin,
+            also: &root.also,
+            kind: root.kind,
+            filesystem: root.filesystem.map(crate::sys::filesystem::Filesystem::name),
+            device: root.meta.map(|meta| format!("{}:{}", meta.device.0, meta.device.1)),
+            inode: root.meta.map(|meta| meta.inode),
+            error: problems.iter().find(|problem| problem.path == root.path).map(|problem| problem.cause.clone()),
+        }
+    }
+}
+
+impl<'a> Lock<'a> {
+    fn new(lock: &'a JudgedLock, scan: &Scan) -> Self {
+        let record = &lock.facts.record;
+        let owner = record.owner();
+        let raw = &lock.found.reading.raw;
+        let shown = raw.get(..RAW_LIMIT).unwrap_or(raw);
+        let path = text(&lock.path);
+        Self {
+            id: &lock.id,
+            path_hex: hex(&lock.path),
+            family: lock.found.family.name,
+            classification: lock.verdict.classification,
+            reason: lock.verdict.reason,
+            proof: lock.verdict.proof(),
+            leaning: lock.verdict.leaning(),
+            explanation: explain::sentence(&lock.facts, &lock.verdict, &scan.view),
+            next_step: explain::advice(&lock.facts, &lock.verdict, &path, &scan.view),
+            path,
+            blocks: BlocksReport::new(&lock.blocks),
+            owner: OwnerReport {
+                pid: owner.map(|owner| owner.pid),
+                start_ticks: owner.and_then(|owner| owner.start_ticks),
+                created_at_ms: record.created_at(),
+                raw: (!raw.is_empty()).then(|| String::from_utf8_lossy(shown).into_owned()),
+                raw_hex: hex_if_not_text(shown),
+                raw_cut_from: (shown.len() < raw.len()).then_some(raw.len()),
+            },
+            sightings: lock.facts.candidates.iter().map(|candidate| Sighting::new(candidate, lock)).collect(),
+            evidence: Evidence::new(lock, scan),
+            times: Times {
+                held_for_ms: explain::since(&lock.facts).map(|since| scan.view.now.since_ms(since)),
+                lock_modified_ms: lock.facts.times.lock_modified,
+                record_modified_ms: lock.facts.times.record_modified,
+                record_born_ms: lock.facts.times.record_born,
+            },
+        }
+    }
+}
+
+impl<'a> BlocksReport<'a> {
+    fn new(blocks: &'a Blocks) -> Self {
+        match blocks {
+            Blocks::Yes(why) => Self { answer: "yes", why },
+            Blocks::No(why) => Self { answer: "no", why },
+            Blocks::Unknown(why) => Self { answer: "unknown", why },
+        }
+    }
+}
+
+impl<'a> Sighting<'a> {
+    fn new(candidate: &'a Candidate, lock: &JudgedLock) -> Self {
+        let is_owner = lock.verdict.classification == Classification::Active
+            && explain::owning(&lock.facts).is_some_and(|owner| owner.pid == candidate.pid);
+        Self {
+            host_pid: candidate.pid,
+            ns_pid: candidate.ns_pid,
+            start_ticks: candidate.start_ticks.last().copied(),
+            started_at_ms: candidate.started_at,
+            state: candidate.state,
+            life: candidate.life,
+            program: candidate.program.as_deref(),
+            role: candidate.role,
+            kernel_thread: candidate.kernel_thread,
+            time_namespace: candidate.time_namespace,
+            container: candidate.container.as_deref(),
+            is_owner,
+        }
+    }
+}
+
+impl<'a> Evidence<'a> {
+    fn new(lock: &'a JudgedLock, scan: &Scan) -> Self {
+        let (sole_access, sole_access_why) = match &lock.facts.sole_access {
+            SoleAccess::OwnLayer => (true, None),
+            SoleAccess::No(why) => (false, (scan.view.vantage == Vantage::Namespace).then_some(why.as_str())),
+        };
+        let workers = lock.facts.in_use.by.iter();
+        Self {
+            rule: lock.verdict.row,
+            vantage: scan.view.vantage,
+            filesystem: lock.found.filesystem.map(crate::sys::filesystem::Filesystem::name),
+            other_kernel: match &lock.facts.reach {
+                Reach::OtherKernelPossible(why) => Some(why),
+                Reach::ThisKernel => None,
+            },
+            sole_access,
+            sole_access_why,
+            in_use_by: workers.map(|worker| WorkerReport { pid: worker.pid, program: &worker.program }).collect(),
+            in_use_unknown: lock.facts.in_use.unknown,
+            clock_step_ms: lock.facts.candidates.iter().filter_map(|candidate| candidate.clock_step_ms).max(),
+        }
+    }
+}
+
+impl<'a> ProblemReport<'a> {
+    fn new(problem: &'a Problem) -> Self {
+        Self {
+            path: text(&problem.path),
+            path_hex: hex(&problem.path),
+            cause: &problem.cause,
+            next_step: &problem.next_step,
+        }
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn hex(path: &Path) -> Option<String> {
+    hex_if_not_text(path.as_os_str().as_bytes())
+}

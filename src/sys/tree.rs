@@ -1,0 +1,288 @@
+//! Directories held open, and everything below them reached from there.
+//!
+//! A [`Dir`] pins an inode. Paths below it are resolved by the kernel with openat2(2) so that
+//! no symbolic link, no `..` and no mount leads out. Called by the lock reader and the
+//! remover. Reads are bounded and never block on a FIFO.
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, StatxTimestamp};
+use rustix::io::Errno;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path};
+
+use super::filesystem::Filesystem;
+use crate::units::EpochMs;
+
+/// How a path below a directory may be resolved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Crossing {
+    /// Mount points below the directory are not entered.
+    SameMount,
+    /// Mount points are entered.
+    AnyMount,
+}
+
+/// An open directory.
+#[derive(Debug)]
+pub struct Dir {
+    fd: OwnedFd,
+}
+
+/// What statx(2) says, in our own types.
+#[derive(Debug, Clone, Copy)]
+pub struct Meta {
+    /// What it is.
+    pub kind: FileType,
+    /// Device number of its filesystem, major and minor.
+    pub device: (u32, u32),
+    /// Inode number.
+    pub inode: u64,
+    /// Number of names.
+    pub links: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Bytes.
+    pub size: u64,
+    /// The mount it was reached through; 0 if the kernel does not say.
+    pub mount_id: u64,
+    /// Last modification.
+    pub modified: Option<EpochMs>,
+    /// Last change of content, name or mode, by the kernel's clock.
+    pub changed: Option<EpochMs>,
+    /// Birth.
+    pub born: Option<EpochMs>,
+}
+
+impl Meta {
+    /// Whether two names stand for one inode.
+    #[must_use]
+    pub fn same_file(&self, other: &Self) -> bool {
+        self.device == other.device && self.inode == other.inode
+    }
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
+
+impl Dir {
+    /// Opens a root, following symbolic links: a root that is a link to a volume is resolved once.
+    pub fn open_root(path: &Path) -> Result<Self, Errno> {
+        let fd = rustix::fs::open(path, DIRECTORY, Mode::empty())?;
+        Ok(Self { fd })
+    }
+
+    /// Opens an absolute path as a process with this root directory would: a symbolic link in
+    /// it, absolute or not, stays inside.
+    ///
+    /// Errors: `ENOSYS` on kernels before 5.6, where this cannot be done safely.
+    pub fn open_in_root(&self, path: &Path) -> Result<Self, Errno> {
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let fd = rustix::fs::openat2(&self.fd, path, DIRECTORY, Mode::empty(), resolve)?;
+        Ok(Self { fd })
+    }
+
+    /// Opens a directory below this one without following any link.
+    ///
+    /// Errors: `ELOOP` for a symbolic link, `EXDEV` for a mount point under
+    /// [`Crossing::SameMount`], `ENOTDIR` for anything that is no directory.
+    pub fn open_below(&self, path: &Path, crossing: Crossing) -> Result<Self, Errno> {
+        if path.as_os_str().is_empty() {
+            return self.reopen();
+        }
+        let mut resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        if crossing == Crossing::SameMount {
+            resolve |= ResolveFlags::NO_XDEV;
+        }
+        let flags = DIRECTORY | OFlags::NOFOLLOW;
+        match rustix::fs::openat2(&self.fd, path, flags, Mode::empty(), resolve) {
+            Ok(fd) => Ok(Self { fd }),
+            Err(Errno::NOSYS | Errno::PERM) => self.step_below(path, crossing),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Opens this directory once more.
+    pub fn reopen(&self) -> Result<Self, Errno> {
+        let fd = rustix::fs::openat(&self.fd, c".", DIRECTORY, Mode::empty())?;
+        Ok(Self { fd })
+    }
+
+    /// The directory above, for its identity only.
+    pub(crate) fn parent(&self) -> Result<Self, Errno> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.fd, c"..", flags, Mode::empty())?;
+        Ok(Self { fd })
+    }
+
+    /// What openat2 does, component by component, for kernels and sandboxes without it.
+    fn step_below(&self, path: &Path, crossing: Crossing) -> Result<Self, Errno> {
+        let mut here = self.reopen()?;
+        let mount_id = here.meta()?.mount_id;
+        for component in path.components() {
+            let name = match component {
+                Component::Normal(name) => name,
+                Component::CurDir => continue,
+                Component::ParentDir | Component::RootDir | Component::Prefix(_) => return Err(Errno::XDEV),
+            };
+            let fd = rustix::fs::openat(&here.fd, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())
+                .map_err(|errno| self.link_not_directory(&here, name.as_bytes(), errno))?;
+            here = Self { fd };
+            if crossing == Crossing::SameMount && here.meta()?.mount_id != mount_id {
+                return Err(Errno::XDEV);
+            }
+        }
+        Ok(here)
+    }
+
+    /// openat(2) says `ENOTDIR` for a symbolic link where openat2 says `ELOOP`.
+    fn link_not_directory(&self, parent: &Self, name: &[u8], errno: Errno) -> Errno {
+        let is_link = || parent.meta_of(name).is_ok_and(|meta| meta.kind == FileType::Symlink);
+        if errno == Errno::NOTDIR && is_link() { Errno::LOOP } else { errno }
+    }
+
+    /// What this directory is.
+    pub fn meta(&self) -> Result<Meta, Errno> {
+        stat(&self.fd, b"", AtFlags::EMPTY_PATH)
+    }
+
+    /// What a name in this directory is; a symbolic link is not followed.
+    pub fn meta_of(&self, name: &[u8]) -> Result<Meta, Errno> {
+        stat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)
+    }
+
+    /// The filesystem this directory lies on.
+    pub fn filesystem(&self) -> Result<Filesystem, Errno> {
+        let statfs = rustix::fs::fstatfs(&self.fd)?;
+        Ok(Filesystem { magic: u64::from_ne_bytes(statfs.f_type.to_ne_bytes()) & 0xFFFF_FFFF })
+    }
+
+    /// The real path of this directory in our mount namespace, as the kernel tells it.
+    #[must_use]
+    pub fn kernel_path(&self) -> Option<std::path::PathBuf> {
+        use std::os::fd::AsRawFd;
+        let link = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
+        let target = rustix::fs::readlink(link, Vec::new()).ok()?;
+        Some(std::path::PathBuf::from(std::ffi::OsStr::from_bytes(target.as_bytes())))
+    }
+
+    /// A path that reaches this directory whatever its name is now; `None` without /proc.
+    #[must_use]
+    pub fn pinned_path(&self) -> Option<std::path::PathBuf> {
+        use std::os::fd::AsRawFd;
+        let link = format!("/proc/self/fd/{}/", self.fd.as_raw_fd());
+        rustix::fs::access(link.as_str(), rustix::fs::Access::EXISTS).ok()?;
+        Some(link.into())
+    }
+
+    /// Reads a regular file in this directory, at most `limit` bytes.
+    ///
+    /// The name is looked at before it is opened, and again through the descriptor: a FIFO
+    /// swapped in meanwhile neither blocks nor is read.
+    pub fn read_file(&self, name: &[u8], limit: u64) -> Result<(Meta, Vec<u8>), ReadError> {
+        let seen = self.meta_of(name).map_err(ReadError::System)?;
+        match seen.kind {
+            FileType::RegularFile => {}
+            FileType::Symlink => return Err(ReadError::Symlink),
+            _ => return Err(ReadError::NotRegular),
+        }
+        if seen.size > limit {
+            return Err(ReadError::TooLarge(seen));
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map_err(|errno| match errno {
+            Errno::LOOP => ReadError::Symlink,
+            other => ReadError::System(other),
+        })?;
+        let meta = stat(&fd, b"", AtFlags::EMPTY_PATH).map_err(ReadError::System)?;
+        if meta.kind != FileType::RegularFile {
+            return Err(ReadError::NotRegular);
+        }
+        let bytes = read_to_end(&fd, limit).map_err(ReadError::System)?;
+        match bytes {
+            Some(bytes) => Ok((meta, bytes)),
+            None => Err(ReadError::TooLarge(meta)),
+        }
+    }
+}
+
+/// Why a file was not read.
+#[derive(Debug, Clone, Copy)]
+pub enum ReadError {
+    /// It is a symbolic link.
+    Symlink,
+    /// It is a FIFO, socket, device or directory.
+    NotRegular,
+    /// It has more bytes than the limit.
+    TooLarge(Meta),
+    /// The kernel refused.
+    System(Errno),
+}
+
+/// Reads at most `limit` bytes; `None` if there are more.
+pub(crate) fn read_to_end(fd: impl AsFd, limit: u64) -> Result<Option<Vec<u8>>, Errno> {
+    let mut bytes = Vec::new();
+    let mut chunk = [0_u8; 4096];
+    loop {
+        match rustix::io::read(&fd, &mut chunk) {
+            Ok(0) => return Ok(Some(bytes)),
+            Ok(count) => {
+                bytes.extend_from_slice(chunk.get(..count).unwrap_or_default());
+                if bytes.len() as u64 > limit {
+                    return Ok(None);
+                }
+            }
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// statx(2) with the fields that the evidence needs; what is cached is not asked of a server.
+pub(crate) fn stat(fd: impl AsFd, name: &[u8], flags: AtFlags) -> Result<Meta, Errno> {
+    let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME | StatxFlags::MNT_ID;
+    let statx = rustix::fs::statx(fd, name, flags | AtFlags::NO_AUTOMOUNT, wanted)?;
+    Ok(Meta::from(&statx))
+}
+
+impl From<&Statx> for Meta {
+    fn from(statx: &Statx) -> Self {
+        let has = |flag: StatxFlags| statx.stx_mask & flag.bits() != 0;
+        let time = |flag, stamp: &StatxTimestamp| {
+            has(flag).then(|| {
+                EpochMs(stamp.tv_sec.saturating_mul(1000).saturating_add(i64::from(stamp.tv_nsec) / 1_000_000))
+            })
+        };
+        Self {
+            kind: FileType::from_raw_mode(u32::from(statx.stx_mode)),
+            device: (statx.stx_dev_major, statx.stx_dev_minor),
+            inode: statx.stx_ino,
+            links: statx.stx_nlink,
+            uid: statx.stx_uid,
+            size: statx.stx_size,
+            mount_id: if has(StatxFlags::MNT_ID) { statx.stx_mnt_id } else { 0 },
+            modified: time(StatxFlags::MTIME, &statx.stx_mtime),
+            changed: time(StatxFlags::CTIME, &statx.stx_ctime),
+            born: time(StatxFlags::BTIME, &statx.stx_btime),
+        }
+    }
+}
+
+impl From<OwnedFd> for Dir {
+    fn from(fd: OwnedFd) -> Self {
+        Self { fd }
+    }
+}
+
+/// The names in a directory; none if it cannot be listed. For optional places only.
+#[must_use]
+pub fn list_names(path: &Path) -> Vec<std::ffi::OsString> {
+    let Ok(dir) = Dir::open_root(path) else { return Vec::new() };
+    let Ok(entries) = rustix::fs::Dir::read_from(&dir) else { return Vec::new() };
+    let names = entries.filter_map(Result::ok).map(|entry| entry.file_name().to_bytes().to_vec());
+    names.map(std::os::unix::ffi::OsStringExt::from_vec).collect()
+}

@@ -1,0 +1,396 @@
+//! The verdict: a pure function from facts to a classification, row by row as in the design.
+//!
+//! Called once per lock by a scan, and again with fresh facts right before a removal. It reads
+//! no clock and no file, prints nothing, and is total: every combination of facts ends in
+//! exactly one class. [`Proof`] can be made nowhere else.
+
+use crate::evidence::{Candidate, Life, LockFacts, ProcSource, Reach, Role, SoleAccess, TimeNamespace, Vantage, View};
+use crate::family::Family;
+use crate::record::{Hostility, Owner, Record};
+use crate::units::EpochMs;
+use serde::Serialize;
+
+/// How far a record and its file must lie before the start of "its" process to contradict it.
+const CONTRADICTION_MS: i64 = 60_000;
+/// How much later than the record a process must have started to lean towards "not the owner".
+const LATER_START_MS: i64 = 30_000;
+
+/// What /proc shows of the recorded owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Classification {
+    /// A living process is the recorded owner.
+    Active,
+    /// No living process has the recorded pid.
+    StaleDeadPid,
+    /// A living process has the pid and is not the owner.
+    StaleRecycledPid,
+    /// It cannot be told whether the living process with that pid is the owner, or nobody is named.
+    LegacyUnverifiable,
+}
+
+impl Classification {
+    /// All four, in the order of the summary.
+    pub const ALL: [Self; 4] = [Self::Active, Self::StaleDeadPid, Self::StaleRecycledPid, Self::LegacyUnverifiable];
+
+    /// The word in JSON, table and docs.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::StaleDeadPid => "stale-dead-pid",
+            Self::StaleRecycledPid => "stale-recycled-pid",
+            Self::LegacyUnverifiable => "legacy-unverifiable",
+        }
+    }
+}
+
+/// Which way the evidence points where it does not prove.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Leaning {
+    /// Probably abandoned.
+    LikelyStale,
+    /// Nothing points either way.
+    Undetermined,
+    /// The owner may live where this run cannot look.
+    OutOfSight,
+    /// Probably held: removed only by name.
+    LikelyHeld,
+}
+
+impl Leaning {
+    /// The word in JSON, table and docs.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::LikelyStale => "likely-stale",
+            Self::Undetermined => "undetermined",
+            Self::OutOfSight => "out-of-sight",
+            Self::LikelyHeld => "likely-held",
+        }
+    }
+}
+
+/// The right to remove a lock without asking. Only [`judge`] can make one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof(());
+
+/// What follows from a verdict for a removal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Held by a living owner: never removed.
+    Held,
+    /// Proven stale.
+    Proven(Proof),
+    /// Not proven; somebody must say so.
+    Leaning(Leaning),
+}
+
+/// Why, as a stable code (docs/evidence.md lists them).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "each code has its sentence in `crate::explain` and its row in docs/evidence.md")]
+pub enum Reason {
+    OwnerAlive,
+    IdentityContradicted,
+    NoSuchProcess,
+    StartTicksDiffer,
+    StartTicksUnreadable,
+    CarrierNotJavascript,
+    CarrierStartedLater,
+    CarrierMayBeOwner,
+    RecordMissing,
+    RecordEmpty,
+    RecordTruncated,
+    RecordNotJson,
+    RecordUnreadable,
+    RecordWithoutPid,
+    RecordNotObject,
+    RecordTooDeep,
+    RecordDuplicateKeys,
+    RecordTooLarge,
+    RecordSymlink,
+    RecordNotRegular,
+    RecordHardLinked,
+    PidZero,
+    PidNegative,
+    PidFractional,
+    PidNotANumber,
+    PidTooLarge,
+    StartTicksInvalid,
+    CreatedAtInvalid,
+    LockSymlink,
+    LockNotDirectory,
+    ForeignKernelPossible,
+    OwnerHidden,
+    RootInUse,
+    SharedVolume,
+    RestartedContainer,
+    CheckpointPossible,
+    NotProcfs,
+    ProcessTableUnreadable,
+}
+
+impl Reason {
+    /// Every code, for the docs and their test.
+    pub const ALL: &'static [Self] = &[
+        Self::OwnerAlive,
+        Self::IdentityContradicted,
+        Self::NoSuchProcess,
+        Self::StartTicksDiffer,
+        Self::StartTicksUnreadable,
+        Self::CarrierNotJavascript,
+        Self::CarrierStartedLater,
+        Self::CarrierMayBeOwner,
+        Self::RecordMissing,
+        Self::RecordEmpty,
+        Self::RecordTruncated,
+        Self::RecordNotJson,
+        Self::RecordUnreadable,
+        Self::RecordWithoutPid,
+        Self::RecordNotObject,
+        Self::RecordTooDeep,
+        Self::RecordDuplicateKeys,
+        Self::RecordTooLarge,
+        Self::RecordSymlink,
+        Self::RecordNotRegular,
+        Self::RecordHardLinked,
+        Self::PidZero,
+        Self::PidNegative,
+        Self::PidFractional,
+        Self::PidNotANumber,
+        Self::PidTooLarge,
+        Self::StartTicksInvalid,
+        Self::CreatedAtInvalid,
+        Self::LockSymlink,
+        Self::LockNotDirectory,
+        Self::ForeignKernelPossible,
+        Self::OwnerHidden,
+        Self::RootInUse,
+        Self::SharedVolume,
+        Self::RestartedContainer,
+        Self::CheckpointPossible,
+        Self::NotProcfs,
+        Self::ProcessTableUnreadable,
+    ];
+}
+
+impl From<Hostility> for Reason {
+    fn from(hostility: Hostility) -> Self {
+        match hostility {
+            Hostility::NotAnObject => Self::RecordNotObject,
+            Hostility::TooDeep => Self::RecordTooDeep,
+            Hostility::DuplicateKeys => Self::RecordDuplicateKeys,
+            Hostility::PidZero => Self::PidZero,
+            Hostility::PidNegative => Self::PidNegative,
+            Hostility::PidFractional => Self::PidFractional,
+            Hostility::PidNotANumber => Self::PidNotANumber,
+            Hostility::PidTooLarge => Self::PidTooLarge,
+            Hostility::StartTicksInvalid => Self::StartTicksInvalid,
+            Hostility::CreatedAtInvalid => Self::CreatedAtInvalid,
+            Hostility::TooLarge => Self::RecordTooLarge,
+            Hostility::RecordSymlink => Self::RecordSymlink,
+            Hostility::RecordNotRegular => Self::RecordNotRegular,
+            Hostility::RecordHardLinked => Self::RecordHardLinked,
+            Hostility::LockSymlink => Self::LockSymlink,
+            Hostility::LockNotDirectory => Self::LockNotDirectory,
+        }
+    }
+}
+
+/// What is known of a lock's owner, and what may be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// One of the four words.
+    pub classification: Classification,
+    /// Why.
+    pub reason: Reason,
+    /// Whether it may be removed, and on whose word.
+    pub standing: Standing,
+    /// The row of the design's table that decided, 1 to 7.
+    pub row: u8,
+}
+
+impl Verdict {
+    /// Whether the lock may be removed without asking.
+    #[must_use]
+    pub fn proof(&self) -> bool {
+        matches!(self.standing, Standing::Proven(_))
+    }
+
+    /// Which way the evidence points, where it neither proves nor shows a living owner.
+    #[must_use]
+    pub fn leaning(&self) -> Option<Leaning> {
+        match self.standing {
+            Standing::Leaning(leaning) => Some(leaning),
+            Standing::Held | Standing::Proven(_) => None,
+        }
+    }
+
+    fn leans(row: u8, classification: Classification, reason: Reason, leaning: Leaning) -> Self {
+        Self { classification, reason, standing: Standing::Leaning(leaning), row }
+    }
+
+    fn unverifiable(row: u8, reason: Reason, leaning: Leaning) -> Self {
+        Self::leans(row, Classification::LegacyUnverifiable, reason, leaning)
+    }
+
+    fn proven(row: u8, classification: Classification, reason: Reason) -> Self {
+        Self { classification, reason, standing: Standing::Proven(Proof(())), row }
+    }
+}
+
+/// Judges one lock: the first row of the design that matches decides, then what takes a proof
+/// away is applied.
+#[must_use]
+pub fn judge(family: &Family, lock: &LockFacts, view: &View) -> Verdict {
+    withdraw(by_rows(family, lock, view), lock, view)
+}
+
+fn by_rows(family: &Family, lock: &LockFacts, view: &View) -> Verdict {
+    use Reason::{RecordEmpty, RecordMissing, RecordNotJson, RecordTruncated};
+    let abandoned = |since: Option<EpochMs>, patience_ms: i64| match since {
+        Some(since) if view.now.since_ms(since) >= patience_ms => Leaning::LikelyStale,
+        _ => Leaning::LikelyHeld,
+    };
+    let unwritten = |reason| {
+        let leaning = abandoned(lock.times.newest(), family.unwritten_grace_ms);
+        Verdict::unverifiable(1, reason, leaning)
+    };
+    match &lock.record {
+        Record::Missing => unwritten(RecordMissing),
+        Record::Empty => unwritten(RecordEmpty),
+        Record::Truncated => unwritten(RecordTruncated),
+        Record::NotJson => unwritten(RecordNotJson),
+        Record::Unreadable => Verdict::unverifiable(2, Reason::RecordUnreadable, Leaning::OutOfSight),
+        Record::Hostile(hostility) => Verdict::unverifiable(2, Reason::from(*hostility), Leaning::LikelyHeld),
+        Record::Anonymous { created_at } => {
+            let since = created_at.or(lock.times.newest());
+            let leaning = abandoned(since, family.anonymous_lease_ms);
+            Verdict::unverifiable(3, Reason::RecordWithoutPid, leaning)
+        }
+        Record::Owner(owner) => judge_owner(owner, lock, view),
+    }
+}
+
+fn judge_owner(owner: &Owner, lock: &LockFacts, view: &View) -> Verdict {
+    if view.source == ProcSource::Unreadable {
+        let reason = Reason::ProcessTableUnreadable;
+        return Verdict::unverifiable(7, reason, Leaning::OutOfSight);
+    }
+    let living: Vec<&Candidate> = lock.candidates.iter().filter(|candidate| candidate.life != Life::Dead).collect();
+    if living.is_empty() {
+        return no_candidate_lives(lock, view);
+    }
+    let Some(recorded) = owner.start_ticks else {
+        return no_ticks_recorded(owner, &living, lock, view);
+    };
+    let twin = living.iter().find(|c| !c.kernel_thread && c.start_ticks.contains(&recorded));
+    if let Some(twin) = twin {
+        return ticks_match(owner, twin, lock);
+    }
+    if living.iter().any(|c| !c.kernel_thread && c.start_ticks.is_empty()) {
+        let reason = Reason::StartTicksUnreadable;
+        return Verdict::unverifiable(6, reason, Leaning::OutOfSight);
+    }
+    no_ticks_match(&living, lock, view)
+}
+
+/// Row 4: pid and start ticks are those of a living process.
+fn ticks_match(owner: &Owner, twin: &Candidate, lock: &LockFacts) -> Verdict {
+    let long_before_start = |moment: Option<EpochMs>| match (moment, twin.started_at) {
+        (Some(moment), Some(start)) => start.since_ms(moment) > CONTRADICTION_MS,
+        _ => false,
+    };
+    if long_before_start(owner.created_at) && long_before_start(lock.times.record_born) {
+        return Verdict::unverifiable(4, Reason::IdentityContradicted, Leaning::LikelyHeld);
+    }
+    Verdict { classification: Classification::Active, reason: Reason::OwnerAlive, standing: Standing::Held, row: 4 }
+}
+
+/// Row 5: somebody has the pid, and the record cannot tell whether it is the owner.
+fn no_ticks_recorded(owner: &Owner, living: &[&Candidate], lock: &LockFacts, view: &View) -> Verdict {
+    let mut runtimes = living.iter().filter(|candidate| candidate.may_be_runtime()).peekable();
+    if runtimes.peek().is_none() {
+        let leaning = if in_sight(lock, view) { Leaning::LikelyStale } else { Leaning::OutOfSight };
+        return Verdict::unverifiable(5, Reason::CarrierNotJavascript, leaning);
+    }
+    let started_later = |candidate: &&&Candidate| {
+        let (Some(start), Some(step_ms)) = (candidate.started_at, candidate.clock_step_ms) else {
+            return false;
+        };
+        let margin_ms = LATER_START_MS.saturating_add(i64::try_from(step_ms).unwrap_or(i64::MAX));
+        [owner.created_at, lock.times.record_born]
+            .iter()
+            .all(|moment| moment.is_some_and(|moment| start.since_ms(moment) > margin_ms))
+    };
+    if runtimes.all(|runtime| started_later(&runtime)) {
+        Verdict::unverifiable(5, Reason::CarrierStartedLater, Leaning::LikelyStale)
+    } else {
+        Verdict::unverifiable(5, Reason::CarrierMayBeOwner, Leaning::LikelyHeld)
+    }
+}
+
+/// Row 6: everybody who has the pid started at another time than the recorded owner.
+fn no_ticks_match(living: &[&Candidate], lock: &LockFacts, view: &View) -> Verdict {
+    let recycled = Classification::StaleRecycledPid;
+    let same_clock = living.iter().all(|c| c.time_namespace == TimeNamespace::Initial);
+    if !in_sight(lock, view) {
+        let restarted = living.iter().any(|c| c.own_namespace && !c.is_self && c.role == Role::OpenClaw);
+        return if restarted {
+            Verdict::leans(6, recycled, Reason::RestartedContainer, Leaning::LikelyStale)
+        } else {
+            Verdict::leans(6, recycled, Reason::SharedVolume, Leaning::OutOfSight)
+        };
+    }
+    if !same_clock {
+        return Verdict::leans(6, recycled, Reason::CheckpointPossible, Leaning::LikelyStale);
+    }
+    Verdict::proven(6, recycled, Reason::StartTicksDiffer)
+}
+
+/// Row 7: nobody who lives has the pid.
+fn no_candidate_lives(lock: &LockFacts, view: &View) -> Verdict {
+    let dead = Classification::StaleDeadPid;
+    if in_sight(lock, view) {
+        Verdict::proven(7, dead, Reason::NoSuchProcess)
+    } else {
+        Verdict::leans(7, dead, Reason::SharedVolume, Leaning::OutOfSight)
+    }
+}
+
+/// Whether every process that can have written the lock is one that this run would see.
+fn in_sight(lock: &LockFacts, view: &View) -> bool {
+    match view.vantage {
+        Vantage::Host => true,
+        Vantage::Namespace => view.assume_single_writer || lock.sole_access == SoleAccess::OwnLayer,
+        Vantage::Restricted => false,
+    }
+}
+
+/// Takes a proof (or a leaning towards removal) away where something may be overlooked.
+/// The class stays. The most cautious reason comes first.
+fn withdraw(verdict: Verdict, lock: &LockFacts, view: &View) -> Verdict {
+    let unseen = match verdict.standing {
+        Standing::Held | Standing::Leaning(Leaning::LikelyHeld) => return verdict,
+        Standing::Leaning(Leaning::OutOfSight) => verdict.reason != Reason::SharedVolume,
+        Standing::Proven(_) | Standing::Leaning(_) => false,
+    };
+    let instead = |reason, leaning| Verdict::leans(verdict.row, verdict.classification, reason, leaning);
+    if !lock.in_use.by.is_empty() {
+        return instead(Reason::RootInUse, Leaning::LikelyHeld);
+    }
+    if unseen {
+        return verdict;
+    }
+    if matches!(lock.reach, Reach::OtherKernelPossible(_)) {
+        return instead(Reason::ForeignKernelPossible, Leaning::OutOfSight);
+    }
+    let rests_on_processes = verdict.row >= 4;
+    match (rests_on_processes, view.source, view.vantage) {
+        (true, ProcSource::NotProcfs, _) => instead(Reason::NotProcfs, Leaning::Undetermined),
+        (true, _, Vantage::Restricted) => instead(Reason::OwnerHidden, Leaning::OutOfSight),
+        _ => verdict,
+    }
+}

@@ -1,0 +1,133 @@
+//! What every command test needs: a tree of locks, a process to own them, the built binary.
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::disallowed_methods, clippy::indexing_slicing)]
+
+use serde_json::Value;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub const DEPS: &str = ".openclaw-runtime-deps.lock";
+pub const MIRROR: &str = ".openclaw-runtime-mirror.lock";
+
+/// A temporary stage root.
+pub struct Stage(pub tempfile::TempDir);
+
+impl Stage {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Makes a lock directory in a version directory; with a record, if one is given.
+    pub fn lock(&self, directory: &str, name: &str, record: Option<&str>) -> PathBuf {
+        let lock = self.path().join(directory).join(name);
+        std::fs::create_dir_all(&lock).unwrap();
+        if let Some(record) = record {
+            std::fs::write(lock.join("owner.json"), record).unwrap();
+        }
+        lock
+    }
+}
+
+/// A process that lives until it is dropped.
+pub struct Living(pub Child);
+
+impl Living {
+    pub fn sleep() -> Self {
+        let mut command = Command::new("sleep");
+        Self(command.arg("1000").stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    pub fn ticks(&self) -> u64 {
+        start_ticks(self.pid())
+    }
+}
+
+impl Drop for Living {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A pid that no process has: that of a child that was reaped.
+pub fn dead_pid() -> u32 {
+    let mut child = Command::new("true").spawn().unwrap();
+    let pid = child.id();
+    child.wait().unwrap();
+    pid
+}
+
+/// Field 22 of /proc/PID/stat.
+pub fn start_ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, after) = stat.rsplit_once(')').unwrap();
+    after.split_whitespace().nth(19).unwrap().parse().unwrap()
+}
+
+pub fn now_ms() -> u128 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()
+}
+
+/// A record in the form of 2026.4.29, or of 2026.4.26 without ticks.
+pub fn record(pid: u32, ticks: Option<u64>) -> String {
+    let ticks = ticks.map(|ticks| format!("  \"starttime\": {ticks},\n")).unwrap_or_default();
+    format!("{{\n  \"pid\": {pid},\n{ticks}  \"createdAtMs\": {}\n}}\n", now_ms())
+}
+
+/// Runs the built binary with an environment that names no place of this machine.
+pub fn doctor<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(args: I) -> Answer {
+    Answer(command().args(args).stdin(Stdio::null()).output().unwrap())
+}
+
+pub fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_openclaw-doctor"));
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+}
+
+/// What the binary answered.
+pub struct Answer(pub Output);
+
+impl Answer {
+    pub fn code(&self) -> i32 {
+        self.0.status.code().unwrap_or_else(|| panic!("killed: {:?}", self.0.status))
+    }
+
+    pub fn out(&self) -> String {
+        String::from_utf8(self.0.stdout.clone()).unwrap()
+    }
+
+    pub fn err(&self) -> String {
+        String::from_utf8_lossy(&self.0.stderr).into_owned()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.0.stdout).unwrap_or_else(|error| panic!("{error}\n{}\n{}", self.out(), self.err()))
+    }
+
+    /// The only lock of a JSON report.
+    pub fn lock(&self) -> Value {
+        let json = self.json();
+        let locks = json["locks"].as_array().unwrap();
+        assert_eq!(locks.len(), 1, "{}", self.out());
+        locks[0].clone()
+    }
+
+    /// The lock whose path ends so.
+    pub fn lock_at(&self, end: impl AsRef<Path>) -> Value {
+        let json = self.json();
+        let locks = json["locks"].as_array().unwrap();
+        let at = locks.iter().find(|lock| Path::new(lock["path"].as_str().unwrap()).ends_with(end.as_ref()));
+        at.unwrap_or_else(|| panic!("no {:?} in {}", end.as_ref(), self.out())).clone()
+    }
+}
