@@ -3,6 +3,7 @@
 //! In: what the operator asked for. Out: every lock with its facts and verdict, and everything
 //! that could not be seen. Called by the command line and by tests. Writes nothing, anywhere.
 
+use crate::discover::lock::LockReading;
 use crate::discover::{self, Findings, FoundLock, LookAlike, Problem, Progress, RootReport, RootSpec, places};
 use crate::evidence::{Candidate, InUse, LockFacts, ProcSource, Reach, SoleAccess, Vantage, View};
 use crate::process::identity::{Observed, Reader, observe};
@@ -18,6 +19,7 @@ use crate::sys::tree::Dir;
 use crate::sys::{bounded, clock, mounts::MountTable};
 use crate::units::ClockReading;
 use crate::verdict::{Leaning, Standing, Verdict, judge};
+use rustix::io::Errno;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -110,25 +112,80 @@ pub enum Blocks {
 
 /// Looks, gathers, judges. `progress` is told how far it has come.
 pub fn scan(request: &Request, progress: &mut dyn FnMut(Progress)) -> Scan {
-    let mut world = World::open(request);
-    let discovers = request.discover || request.paths.is_empty();
-    let mut problems = Vec::new();
-    if discovers {
-        world.sweep_now();
-        world.find_running(&mut problems);
+    Session::open(request).scan(progress)
+}
+
+/// A run over one machine: a scan, and then, for a repair, second looks at single locks.
+pub struct Session<'a> {
+    request: &'a Request,
+    world: World,
+}
+
+impl<'a> Session<'a> {
+    /// Opens the proc directory and tells what can be seen.
+    #[must_use]
+    pub fn open(request: &'a Request) -> Self {
+        Self { request, world: World::open(request) }
     }
-    let (specs, mut packages) = world.specs(request, discovers, &mut problems);
-    let proc = world.proc.clone();
-    let findings = discover::gather(specs, proc, request.proc.clone(), world.pid_max, progress);
-    world.sweep_for(&findings);
-    if !discovers && findings.locks.iter().any(|lock| version_name(lock, &findings).is_some()) {
-        world.find_running(&mut problems);
+
+    /// Where the pids come from.
+    #[must_use]
+    pub fn proc_source(&self) -> ProcSource {
+        self.world.sight.source
     }
-    packages.extend(world.running.iter().flat_map(|running| running.packages.iter().cloned()));
-    let mut versions: Vec<String> = packages.into_iter().map(|package| package.version).collect();
-    versions.sort();
-    versions.dedup();
-    world.judge_all(request, findings, problems, versions)
+
+    /// The kernel's largest pid.
+    #[must_use]
+    pub fn pid_max(&self) -> u64 {
+        self.world.pid_max
+    }
+
+    /// Looks, gathers, judges.
+    pub fn scan(&mut self, progress: &mut dyn FnMut(Progress)) -> Scan {
+        let (request, world) = (self.request, &mut self.world);
+        let discovers = request.discover || request.paths.is_empty();
+        let mut problems = Vec::new();
+        if discovers {
+            world.sweep_now();
+            world.find_running(&mut problems);
+        }
+        let (specs, mut packages) = world.specs(request, discovers, &mut problems);
+        let proc = world.proc.clone();
+        let findings = discover::gather(specs, proc, request.proc.clone(), world.pid_max, progress);
+        world.sweep_for(&findings);
+        if !discovers && findings.locks.iter().any(|lock| version_name(lock, &findings).is_some()) {
+            world.find_running(&mut problems);
+        }
+        packages.extend(world.running.iter().flat_map(|running| running.packages.iter().cloned()));
+        let mut versions: Vec<String> = packages.into_iter().map(|package| package.version).collect();
+        versions.sort();
+        versions.dedup();
+        world.judge_all(request, findings, problems, versions)
+    }
+
+    /// Opens the root that a lock was found below, if it is still the same directory.
+    ///
+    /// Errors: `ESTALE` if another directory stands there now; those of open(2).
+    pub fn open_root(&self, root: &RootReport) -> Result<Dir, Errno> {
+        let dir = root.spec.open(self.world.proc.as_deref())?;
+        let same = root.meta.is_some_and(|meta| dir.meta().is_ok_and(|now| now.same_file(&meta)));
+        if same { Ok(dir) } else { Err(Errno::STALE) }
+    }
+
+    /// Sweeps /proc again: what a question left standing may have changed.
+    pub fn look_again(&mut self) {
+        self.world.sweep_now();
+    }
+
+    /// Judges a lock again from a fresh reading; its known candidates are read again too.
+    #[must_use]
+    pub fn judge_again(&self, lock: &JudgedLock, reading: &LockReading) -> Verdict {
+        let now = clock::read();
+        let view = self.world.view(self.request, &now);
+        let found = FoundLock { reading: reading.clone(), below: lock.found.below.clone(), ..lock.found };
+        let mut gatherer = Gatherer::new(&self.world, now);
+        judge_facts(&found, &lock.path, &mut gatherer, &view).1
+    }
 }
 
 /// The machine, as far as this run has looked at it.
@@ -257,10 +314,10 @@ impl World {
         }
     }
 
-    fn judge_all(self, request: &Request, findings: Findings, problems: Vec<Problem>, versions: Vec<String>) -> Scan {
+    fn judge_all(&self, request: &Request, findings: Findings, problems: Vec<Problem>, versions: Vec<String>) -> Scan {
         let now = clock::read();
         let view = self.view(request, &now);
-        let mut gatherer = Gatherer::new(&self, now, &findings);
+        let mut gatherer = Gatherer::new(self, now);
         let Findings { roots, locks, look_alikes, problems: more, vanished, entries } = findings;
         let mut judged: Vec<JudgedLock> =
             locks.into_iter().map(|found| judge_one(found, &roots, &mut gatherer, &view, &versions)).collect();
@@ -314,18 +371,25 @@ fn judge_one(
 ) -> JudgedLock {
     let root = roots.get(found.root);
     let path = root.map(|root| root.path.join(&found.below)).unwrap_or_default();
-    let mut facts = gatherer.facts(&found, &path, view);
-    let mut verdict = judge(found.family, &facts, view);
+    let (facts, verdict) = judge_facts(&found, &path, gatherer, view);
+    JudgedLock { id: id(&found, root), blocks: blocks(&path, versions), path, facts, verdict, found }
+}
+
+/// Gathers and judges. Who works in the directory is asked only where it can still matter.
+fn judge_facts(found: &FoundLock, path: &Path, gatherer: &mut Gatherer<'_>, view: &View) -> (LockFacts, Verdict) {
+    let mut facts = gatherer.facts(found, path, view);
+    let verdict = judge(found.family, &facts, view);
     let may_go = match verdict.standing {
         Standing::Proven(_) => true,
         Standing::Leaning(leaning) => leaning != Leaning::LikelyHeld,
         Standing::Held => false,
     };
-    if may_go && view.source != ProcSource::NotProcfs && facts.record.owner().is_some() {
-        facts.in_use = gatherer.in_use(&found);
-        verdict = judge(found.family, &facts, view);
+    if !may_go || view.source == ProcSource::NotProcfs || facts.record.owner().is_none() {
+        return (facts, verdict);
     }
-    JudgedLock { id: id(&found, root), blocks: blocks(&path, versions), path, facts, verdict, found }
+    facts.in_use = gatherer.in_use(found);
+    let verdict = judge(found.family, &facts, view);
+    (facts, verdict)
 }
 
 /// Collects the facts of locks, reading each process once.
@@ -339,13 +403,10 @@ struct Gatherer<'a> {
 }
 
 impl<'a> Gatherer<'a> {
-    fn new(world: &'a World, now: ClockReading, findings: &Findings) -> Self {
+    fn new(world: &'a World, now: ClockReading) -> Self {
         let empty = MountTable::default();
         let mounts = world.mounts.as_ref().unwrap_or(&empty);
-        let exports = match &world.sweep {
-            Some(sweep) if !findings.locks.is_empty() => sweep.sharing.exports(mounts),
-            _ => Exports::default(),
-        };
+        let exports = world.sweep.as_ref().map(|sweep| sweep.sharing.exports(mounts)).unwrap_or_default();
         Self {
             world,
             now,

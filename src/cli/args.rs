@@ -23,8 +23,14 @@ pub(crate) enum Command {
     Scan(ScanArgs),
     /// Say everything known of one lock, in sentences; changes nothing
     Explain(ExplainArgs),
-    /// Print the JSON Schema of `scan --json`
-    Schema,
+    /// Remove what is proven stale; ask where it cannot be proven
+    Repair(RepairArgs),
+    /// Print a JSON Schema
+    Schema {
+        /// The report whose schema to print
+        #[arg(default_value = "scan")]
+        report: Report,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -35,6 +41,34 @@ pub(crate) struct ScanArgs {
     /// Print one JSON object (see `openclaw-doctor schema`)
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RepairArgs {
+    /// Stage roots, state dirs, version directories, single locks, or any directory above them.
+    /// With a PATH nothing else is touched
+    pub(crate) paths: Vec<PathBuf>,
+    /// Also remove what is not proven but likely stale, without asking
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Only this lock, by its id or path; with --yes, even where its owner may be out of sight or alive
+    #[arg(long, value_name = "ID|PATH")]
+    pub(crate) lock: Vec<PathBuf>,
+    /// Append a line of JSON to FILE before and after each removal, synced to disk
+    #[arg(long, value_name = "FILE")]
+    pub(crate) receipt: Option<PathBuf>,
+    /// Print one JSON object (see `openclaw-doctor schema repair`)
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Report {
+    Scan,
+    Repair,
 }
 
 #[derive(Debug, Args)]

@@ -42,11 +42,11 @@ pub(crate) fn run(args: &ExplainArgs, common: &Common) -> Result<u8, Failure> {
     Ok(Summary::of(&scan).exit_code())
 }
 
-fn is_id(text: &str) -> bool {
+pub(crate) fn is_id(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-fn write(out: &mut impl Write, lock: &JudgedLock, scan: &Scan, look: Look) -> io::Result<()> {
+pub(crate) fn write(out: &mut dyn Write, lock: &JudgedLock, scan: &Scan, look: Look) -> io::Result<()> {
     let mut line = |name: &str, text: &str| writeln!(out, "{}{}", look.bold(&format!("{name:<10}")), visible(text));
     let (facts, verdict, family) = (&lock.facts, &lock.verdict, lock.found.family);
     line("Lock", &visible_path(&lock.path))?;

@@ -3,11 +3,13 @@
 mod args;
 mod explain;
 mod progress;
+mod prompt;
+mod repair;
 mod scan;
 mod style;
 mod table;
 
-use args::{Cli, Command};
+use args::{Cli, Command, Report};
 use clap::Parser;
 use openclaw_doctor::quote::visible;
 use std::io::{self, Write};
@@ -28,7 +30,8 @@ pub(crate) fn run() -> ExitCode {
     let result = match &cli.command {
         Command::Scan(args) => scan::run(args, &cli.common),
         Command::Explain(args) => explain::run(args, &cli.common),
-        Command::Schema => schema(),
+        Command::Repair(args) => repair::run(args, &cli.common),
+        Command::Schema { report } => schema(*report),
     };
     match result {
         Ok(code) => ExitCode::from(code),
@@ -47,6 +50,8 @@ pub(crate) enum Failure {
     Output(io::Error),
     /// The arguments do not fit what is there: what, and what to do.
     Usage(String),
+    /// The receipt cannot be opened: nothing was removed.
+    Receipt(String),
 }
 
 impl Failure {
@@ -54,6 +59,7 @@ impl Failure {
         match self {
             Self::Output(_) => 3,
             Self::Usage(_) => USAGE,
+            Self::Receipt(_) => 4,
         }
     }
 }
@@ -62,7 +68,7 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Output(error) => write!(f, "cannot write the answer: {error}"),
-            Self::Usage(message) => f.write_str(&visible(message)),
+            Self::Usage(message) | Self::Receipt(message) => f.write_str(&visible(message)),
         }
     }
 }
@@ -73,7 +79,11 @@ impl From<io::Error> for Failure {
     }
 }
 
-fn schema() -> Result<u8, Failure> {
-    io::stdout().write_all(include_bytes!("../../docs/scan-v1.schema.json"))?;
+fn schema(report: Report) -> Result<u8, Failure> {
+    let text: &[u8] = match report {
+        Report::Scan => include_bytes!("../../docs/scan-v1.schema.json"),
+        Report::Repair => include_bytes!("../../docs/repair-v1.schema.json"),
+    };
+    io::stdout().write_all(text)?;
     Ok(0)
 }

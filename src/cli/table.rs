@@ -94,7 +94,7 @@ fn healthy_line(scan: &Scan, summary: &Summary) -> String {
 
 fn about(root: &RootReport) -> String {
     let filesystem = root.filesystem.map_or_else(|| "not opened".to_owned(), |filesystem| filesystem.name());
-    visible(&format!("({}, {filesystem})", root.origin))
+    visible(&format!("({}, {filesystem})", root.spec.origin))
 }
 
 fn table(locks: &[&JudgedLock], scan: &Scan, look: Look) -> String {

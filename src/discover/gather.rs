@@ -5,7 +5,7 @@
 //! blocks every system call on it). The thread is left behind: it holds nothing but
 //! descriptors, and the process does not wait for it at its end.
 
-use super::root::{RootKind, RootSpec};
+use super::root::RootSpec;
 use super::walk::{Event, FoundLock, Walk, problem};
 use super::{LookAlike, Problem};
 use crate::process::proc_dir::ProcDir;
@@ -30,12 +30,10 @@ const TICK: Duration = Duration::from_millis(50);
 pub struct RootReport {
     /// The path under which it is reached.
     pub path: PathBuf,
-    /// Who named it, the first to do so.
-    pub origin: String,
+    /// How it was named, by the first to do so.
+    pub spec: RootSpec,
     /// Everybody else who named it.
     pub also: Vec<String>,
-    /// What kind of place it is.
-    pub kind: RootKind,
     /// Its identity, once it was opened.
     pub meta: Option<Meta>,
     /// Its filesystem, once it was opened.
@@ -187,9 +185,8 @@ impl Collector {
                 if let Some(spec) = self.shared.specs.get(root) {
                     let report = RootReport {
                         path: self.shown(root),
-                        origin: spec.origin.clone(),
+                        spec: spec.clone(),
                         also: Vec::new(),
-                        kind: spec.kind,
                         meta: Some(meta),
                         filesystem,
                     };
@@ -199,7 +196,7 @@ impl Collector {
             Message::SameAs(root, first) => {
                 let origin = self.shared.specs.get(root).map(|spec| spec.origin.clone());
                 if let Some(Some(report)) = self.reports.get_mut(first) {
-                    report.also.extend(origin.filter(|origin| *origin != report.origin));
+                    report.also.extend(origin.filter(|origin| *origin != report.spec.origin));
                 }
             }
             Message::Absent => {}
@@ -237,9 +234,8 @@ impl Collector {
             if let Some(spec) = shared.specs.get(root) {
                 let report = RootReport {
                     path: self.shown(root),
-                    origin: spec.origin.clone(),
+                    spec: spec.clone(),
                     also: Vec::new(),
-                    kind: spec.kind,
                     meta: None,
                     filesystem: None,
                 };

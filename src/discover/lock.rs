@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use std::path::Path;
 
 /// What one look at a lock showed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct LockReading {
     /// What the record says.
     pub record: Record,
@@ -25,6 +25,8 @@ pub struct LockReading {
     pub changed: Option<EpochMs>,
     /// What stands at the lock's name.
     pub meta: Meta,
+    /// What stands at the record's name, if anything does.
+    pub record_inode: Option<u64>,
 }
 
 /// Reads the lock `name` in `parent`. `pid_max` is the kernel's.
@@ -38,6 +40,7 @@ pub fn read(parent: &Dir, name: &[u8], family: &Family, pid_max: u64) -> Result<
         times: LockTimes { lock_modified: seen.modified, ..LockTimes::default() },
         changed: seen.changed,
         meta: seen,
+        record_inode: None,
     };
     match seen.kind {
         FileType::Directory => {}
@@ -59,12 +62,14 @@ pub fn read(parent: &Dir, name: &[u8], family: &Family, pid_max: u64) -> Result<
 /// Errors: those of statx(2) on the directory.
 pub fn read_opened(lock: &Dir, family: &Family, pid_max: u64) -> Result<LockReading, Errno> {
     let meta = lock.meta()?;
+    let record_name = family.form.record_name().as_bytes();
     let mut reading = LockReading {
         record: Record::Missing,
         raw: Vec::new(),
         times: LockTimes { lock_modified: meta.modified, ..LockTimes::default() },
         changed: meta.changed,
         meta,
+        record_inode: lock.meta_of(record_name).ok().map(|record| record.inode),
     };
     let hostile = |hostility| Record::Hostile(hostility);
     let mut stamp = |file: &Meta| {
@@ -72,7 +77,7 @@ pub fn read_opened(lock: &Dir, family: &Family, pid_max: u64) -> Result<LockRead
         reading.times.record_born = file.born;
         reading.changed = reading.changed.max(file.changed);
     };
-    reading.record = match lock.read_file(family.form.record_name().as_bytes(), MAX_RECORD_BYTES) {
+    reading.record = match lock.read_file(record_name, MAX_RECORD_BYTES) {
         Ok((file, bytes)) => {
             stamp(&file);
             reading.raw = bytes;

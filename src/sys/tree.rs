@@ -41,6 +41,10 @@ pub struct Meta {
     pub links: u32,
     /// Owner.
     pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Type and permission bits.
+    pub mode: u16,
     /// Bytes.
     pub size: u64,
     /// The mount it was reached through; 0 if the kernel does not say.
@@ -263,6 +267,8 @@ impl From<&Statx> for Meta {
             inode: statx.stx_ino,
             links: statx.stx_nlink,
             uid: statx.stx_uid,
+            gid: statx.stx_gid,
+            mode: statx.stx_mode,
             size: statx.stx_size,
             mount_id: if has(StatxFlags::MNT_ID) { statx.stx_mnt_id } else { 0 },
             modified: time(StatxFlags::MTIME, &statx.stx_mtime),
