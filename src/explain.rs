@@ -137,6 +137,12 @@ pub fn span(milliseconds: i64) -> String {
     }
 }
 
+/// The living process to show for a lock: a possible owner before a kernel thread.
+#[must_use]
+pub fn carrier(lock: &LockFacts) -> Option<&Candidate> {
+    living(lock).first().copied()
+}
+
 /// Since when the lock stands: as recorded, else as the file says.
 #[must_use]
 pub fn since(lock: &LockFacts) -> Option<EpochMs> {
@@ -159,23 +165,29 @@ fn name(process: &Candidate) -> String {
     }
 }
 
+/// The living processes that carry the pid. Kernel threads own nothing: they are named only
+/// where nobody else is.
+fn living(lock: &LockFacts) -> Vec<&Candidate> {
+    let living = || lock.candidates.iter().filter(|candidate| candidate.life != Life::Dead);
+    let users: Vec<&Candidate> = living().filter(|candidate| !candidate.kernel_thread).collect();
+    if users.is_empty() { living().collect() } else { users }
+}
+
 fn carriers(lock: &LockFacts) -> String {
-    let living = lock.candidates.iter().filter(|candidate| candidate.life != Life::Dead);
-    let names: Vec<String> = living
+    let names: Vec<String> = living(lock)
+        .into_iter()
         .take(3)
         .map(|process| {
             let kernel = if process.kernel_thread { "kernel thread " } else { "" };
             format!("{kernel}{}", name(process))
         })
         .collect();
-    names.join(", ")
+    names.join(" and ")
 }
 
 fn recycled(owner: Option<&Owner>, lock: &LockFacts) -> String {
-    let started: Vec<String> = lock
-        .candidates
-        .iter()
-        .filter(|candidate| candidate.life != Life::Dead)
+    let started: Vec<String> = living(lock)
+        .into_iter()
         .filter_map(|candidate| candidate.start_ticks.last().map(|ticks| ticks.0.to_string()))
         .take(3)
         .collect();

@@ -155,12 +155,11 @@ fn age(lock: &JudgedLock, scan: &Scan) -> String {
 
 pub(crate) fn owner(lock: &JudgedLock) -> String {
     let Some(owner) = lock.facts.record.owner() else { return "nobody named".to_owned() };
-    let living: Vec<&Candidate> =
-        lock.facts.candidates.iter().filter(|candidate| candidate.life != Life::Dead).collect();
-    let carrier = match living.as_slice() {
-        [] => "nobody".to_owned(),
-        [one] => process(one),
-        [first, rest @ ..] => format!("{} and {} more", process(first), rest.len()),
+    let alive = lock.facts.candidates.iter().filter(|candidate| candidate.life != Life::Dead).count();
+    let carrier = match explain::carrier(&lock.facts) {
+        None => "nobody".to_owned(),
+        Some(first) if alive > 1 => format!("{} and {} more", process(first), alive - 1),
+        Some(one) => process(one),
     };
     format!("{} → {}", owner.pid, visible(&carrier))
 }
