@@ -516,8 +516,9 @@ impl<'a> Gatherer<'a> {
         let own_pid = self.world.sight.own_pid;
         let look = || {
             let (proc, entries) = (Arc::clone(proc), sweep.entries.clone());
+            let all = entries.iter().filter(|entry| entry.euid == uid).count();
             let looked = bounded::run(LOOK_LIMIT, move || Workplaces::of_uid(uid, &proc, &entries, own_pid));
-            looked.unwrap_or_default()
+            looked.unwrap_or_else(|| Workplaces::unknown(all))
         };
         let workplaces = self.workplaces.entry(uid).or_insert_with(look);
         let owner = found.reading.record.owner();

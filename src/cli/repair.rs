@@ -21,11 +21,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 pub(crate) fn run(args: &RepairArgs, common: &Common) -> Result<u8, Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&stop))
-            .map_err(|error| Failure::Usage(format!("cannot catch signals: {error}")))?;
-    }
     let request = common.request(scope(args));
     let mut session = Session::open(&request);
     if matches!(session.proc_source(), ProcSource::NotProcfs | ProcSource::Unreadable) {
@@ -43,6 +38,12 @@ pub(crate) fn run(args: &RepairArgs, common: &Common) -> Result<u8, Failure> {
     drop(line);
     select(&mut scan, &args.lock)?;
 
+    // From here on a signal ends the run between two locks; before, nothing has been changed.
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))
+            .map_err(|error| Failure::Usage(format!("cannot catch signals: {error}")))?;
+    }
     let interactive = io::stdin().is_terminal() && io::stderr().is_terminal() && !common.quiet;
     let how =
         How { allowed: Allowed { yes: args.yes, interactive, named: !args.lock.is_empty() }, dry_run: args.dry_run };
