@@ -67,7 +67,8 @@ pub(crate) struct RepairArgs {
     /// Show what would be done, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Only this lock, by its id or path; with --yes, even where its owner may be out of sight or alive
+    /// Only this lock, by its id or path; with --yes also where it is likely held or out of sight, never
+    /// where it is active
     #[arg(long, value_name = "ID|PATH")]
     pub(crate) lock: Vec<PathBuf>,
     /// Append a line of JSON to FILE before and after each removal, synced to disk
