@@ -156,8 +156,12 @@ pub fn owning(lock: &LockFacts) -> Option<&Candidate> {
     lock.candidates.iter().find(|candidate| candidate.life != Life::Dead && candidate.start_ticks.contains(&recorded))
 }
 
+fn program(process: &Candidate) -> &str {
+    process.program.as_deref().unwrap_or("a process that cannot be read")
+}
+
 fn name(process: &Candidate) -> String {
-    let program = process.program.as_deref().unwrap_or("unknown");
+    let program = program(process);
     match (&process.container, process.own_namespace) {
         (Some(container), _) => format!("{program} (pid {} here, container {container})", process.pid),
         (None, true) => format!("{program} (pid {})", process.pid),
@@ -179,7 +183,9 @@ fn carriers(lock: &LockFacts) -> String {
         .take(3)
         .map(|process| {
             let kernel = if process.kernel_thread { "kernel thread " } else { "" };
-            format!("{kernel}{}", name(process))
+            // The sentence has named the pid already.
+            let name = if process.pid == process.ns_pid { program(process).to_owned() } else { name(process) };
+            format!("{kernel}{name}")
         })
         .collect();
     names.join(" and ")
