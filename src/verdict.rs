@@ -263,7 +263,7 @@ fn by_rows(family: &Family, lock: &LockFacts, view: &View) -> Verdict {
         Record::Empty => unwritten(RecordEmpty),
         Record::Truncated => unwritten(RecordTruncated),
         Record::NotJson => unwritten(RecordNotJson),
-        Record::Unreadable => Verdict::unverifiable(2, Reason::RecordUnreadable, Leaning::OutOfSight),
+        Record::Unreadable => Verdict::unverifiable(2, Reason::RecordUnreadable, Leaning::LikelyHeld),
         Record::Hostile(hostility) => Verdict::unverifiable(2, Reason::from(*hostility), Leaning::LikelyHeld),
         Record::Anonymous { created_at } => {
             let since = created_at.or(lock.times.newest());
