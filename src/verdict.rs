@@ -292,7 +292,7 @@ fn judge_owner(owner: &Owner, lock: &LockFacts, view: &View) -> Verdict {
     }
     if living.iter().any(|c| !c.kernel_thread && c.start_ticks.is_empty()) {
         let reason = Reason::StartTicksUnreadable;
-        return Verdict::unverifiable(6, reason, Leaning::OutOfSight);
+        return Verdict::unverifiable(6, reason, Leaning::LikelyHeld);
     }
     no_ticks_match(&living, lock, view)
 }
