@@ -290,7 +290,9 @@ fn judge_owner(owner: &Owner, lock: &LockFacts, view: &View) -> Verdict {
     if let Some(twin) = twin {
         return ticks_match(owner, twin, lock);
     }
-    if living.iter().any(|c| !c.kernel_thread && c.start_ticks.is_empty()) {
+    // Without its clock offsets, the ticks that it would have recorded are not known either.
+    let unreadable = |c: &Candidate| c.start_ticks.is_empty() || c.time_namespace == TimeNamespace::Unknown;
+    if living.iter().any(|c| !c.kernel_thread && unreadable(c)) {
         let reason = Reason::StartTicksUnreadable;
         return Verdict::unverifiable(6, reason, Leaning::LikelyHeld);
     }
