@@ -328,7 +328,12 @@ fn no_ticks_recorded(owner: &Owner, living: &[&Candidate], lock: &LockFacts, vie
             .all(|moment| moment.is_some_and(|moment| start.since_ms(moment) > margin_ms))
     };
     if runtimes.all(|runtime| started_later(&runtime)) {
-        Verdict::unverifiable(5, Reason::CarrierStartedLater, Leaning::LikelyStale)
+        // In a container only a runtime is the sign of a restart; what cannot be told apart from
+        // a stranger says no more than one.
+        let restarted =
+            living.iter().any(|c| c.may_be_runtime() && c.role != Role::Unreadable && c.life == Life::Alive);
+        let leaning = if restarted || in_sight(lock, view) { Leaning::LikelyStale } else { Leaning::OutOfSight };
+        Verdict::unverifiable(5, Reason::CarrierStartedLater, leaning)
     } else {
         Verdict::unverifiable(5, Reason::CarrierMayBeOwner, Leaning::LikelyHeld)
     }
@@ -339,7 +344,8 @@ fn no_ticks_match(living: &[&Candidate], lock: &LockFacts, view: &View) -> Verdi
     let recycled = Classification::StaleRecycledPid;
     let same_clock = living.iter().all(|c| c.time_namespace == TimeNamespace::Initial);
     if !in_sight(lock, view) {
-        let restarted = living.iter().any(|c| c.own_namespace && !c.is_self && c.role == Role::OpenClaw);
+        let restarted =
+            living.iter().any(|c| c.life == Life::Alive && c.own_namespace && !c.is_self && c.role == Role::OpenClaw);
         return if restarted {
             Verdict::leans(6, recycled, Reason::RestartedContainer, Leaning::LikelyStale)
         } else {
