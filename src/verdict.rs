@@ -255,7 +255,7 @@ fn by_rows(family: &Family, lock: &LockFacts, view: &View) -> Verdict {
         _ => Leaning::LikelyHeld,
     };
     let unwritten = |reason| {
-        let leaning = abandoned(lock.times.newest(), family.unwritten_grace_ms);
+        let leaning = abandoned(last_sign(lock), family.unwritten_grace_ms);
         Verdict::unverifiable(1, reason, leaning)
     };
     match &lock.record {
@@ -266,12 +266,19 @@ fn by_rows(family: &Family, lock: &LockFacts, view: &View) -> Verdict {
         Record::Unreadable => Verdict::unverifiable(2, Reason::RecordUnreadable, Leaning::LikelyHeld),
         Record::Hostile(hostility) => Verdict::unverifiable(2, Reason::from(*hostility), Leaning::LikelyHeld),
         Record::Anonymous { created_at } => {
-            let since = created_at.or(lock.times.newest());
+            let since = created_at.or(last_sign(lock));
             let leaning = abandoned(since, family.anonymous_lease_ms);
             Verdict::unverifiable(3, Reason::RecordWithoutPid, leaning)
         }
         Record::Owner(owner) => judge_owner(owner, lock, view),
     }
+}
+
+/// The newest sign of the writer; `None` if a time that may be the newest cannot be told.
+fn last_sign(lock: &LockFacts) -> Option<EpochMs> {
+    let newest = lock.times.newest();
+    let complete = lock.record == Record::Missing || lock.times.record_modified.is_some();
+    newest.filter(|_| complete && lock.times.lock_modified.is_some())
 }
 
 fn judge_owner(owner: &Owner, lock: &LockFacts, view: &View) -> Verdict {
