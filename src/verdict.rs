@@ -293,9 +293,10 @@ fn judge_owner(owner: &Owner, lock: &LockFacts, view: &View) -> Verdict {
     let Some(recorded) = owner.start_ticks else {
         return no_ticks_recorded(owner, &living, lock, view);
     };
-    let twin = living.iter().find(|c| !c.kernel_thread && c.start_ticks.contains(&recorded));
-    if let Some(twin) = twin {
-        return ticks_match(owner, twin, lock);
+    let twin = |c: &&Candidate| !c.kernel_thread && c.start_ticks.contains(&recorded);
+    let twins: Vec<&Candidate> = living.iter().copied().filter(twin).collect();
+    if !twins.is_empty() {
+        return ticks_match(owner, &twins, lock);
     }
     // Without its clock offsets, the ticks that it would have recorded are not known either.
     let unreadable = |c: &Candidate| c.start_ticks.is_empty() || c.time_namespace == TimeNamespace::Unknown;
@@ -306,13 +307,16 @@ fn judge_owner(owner: &Owner, lock: &LockFacts, view: &View) -> Verdict {
     no_ticks_match(&living, lock, view)
 }
 
-/// Row 4: pid and start ticks are those of a living process.
-fn ticks_match(owner: &Owner, twin: &Candidate, lock: &LockFacts) -> Verdict {
-    let long_before_start = |moment: Option<EpochMs>| match (moment, twin.started_at) {
+/// Row 4: pid and start ticks are those of a living process, or of more than one.
+fn ticks_match(owner: &Owner, twins: &[&Candidate], lock: &LockFacts) -> Verdict {
+    let long_before_start = |moment: Option<EpochMs>, twin: &Candidate| match (moment, twin.started_at) {
         (Some(moment), Some(start)) => start.since_ms(moment) > CONTRADICTION_MS,
         _ => false,
     };
-    if long_before_start(owner.created_at) && long_before_start(lock.times.record_born) {
+    let contradicted = |twin: &&Candidate| {
+        long_before_start(owner.created_at, twin) && long_before_start(lock.times.record_born, twin)
+    };
+    if twins.iter().all(contradicted) {
         return Verdict::unverifiable(4, Reason::IdentityContradicted, Leaning::LikelyHeld);
     }
     Verdict { classification: Classification::Active, reason: Reason::OwnerAlive, standing: Standing::Held, row: 4 }
