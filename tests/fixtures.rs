@@ -1,5 +1,5 @@
 //! The parsers against records that real releases wrote (`fixtures/records`).
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
 use openclaw_doctor::family::{FAMILIES, Family};
 use openclaw_doctor::record::{Owner, PID_LIMIT, Record};

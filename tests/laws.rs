@@ -2,7 +2,7 @@
 //!
 //! The generators draw from a few values for each fact, so that coincidences (equal ticks,
 //! two carriers of one pid, times at the edge of a limit) are common.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod facts;
 
