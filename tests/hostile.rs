@@ -1,0 +1,13 @@
+//! Input that means harm or has come to harm: each ends in a clear class or line, exit 3 where
+//! the answer may be incomplete, and never in a crash, a hang, a wrong proof or a changed tree.
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::disallowed_methods, clippy::indexing_slicing)]
+
+mod support;
+
+#[path = "hostile/look.rs"]
+mod look;
+#[path = "hostile/names.rs"]
+mod names;
+#[path = "hostile/snapshot.rs"]
+mod snapshot;
