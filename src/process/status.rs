@@ -77,11 +77,13 @@ impl Identity {
     /// Parses the file; `None` if it is not what the manual says.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
-        // procfs slices around the parentheses without looking; a cut file would panic.
+        // procfs slices around the parentheses without looking; a cut or forged file would panic.
         let open = bytes.iter().position(|byte| *byte == b'(')?;
+        let pid = bytes.get(..open)?.strip_suffix(b" ")?;
         let close = bytes.iter().rposition(|byte| *byte == b')')?;
         let after = bytes.get(close + 1..)?;
-        if open < 2
+        if pid.is_empty()
+            || !pid.iter().all(u8::is_ascii_digit)
             || close < open
             || !after.starts_with(b" ")
             || after.trim_ascii().is_empty()
@@ -128,7 +130,8 @@ mod tests {
         for end in 0..stat.len() {
             let _ = Identity::parse(&stat[..end]);
         }
-        for odd in [&b"("[..], b"()", b"1 ()", b"1 (x)\xff\xff", b")(", b"1 (x) "] {
+        let forged = ["  (x) S 1", "\t\n(x) S 1", "\u{e9}(x) S 1", "1\u{3000}(x) S 1", "1(x) S 1"].map(str::as_bytes);
+        for odd in [&b"("[..], b"()", b"1 ()", b"1 (x)\xff\xff", b")(", b"1 (x) "].into_iter().chain(forged) {
             assert_eq!(Identity::parse(odd), None);
         }
     }
