@@ -9,5 +9,7 @@ mod support;
 mod look;
 #[path = "hostile/names.rs"]
 mod names;
+#[path = "hostile/proc_dirs.rs"]
+mod proc_dirs;
 #[path = "hostile/snapshot.rs"]
 mod snapshot;

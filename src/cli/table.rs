@@ -80,6 +80,7 @@ fn long_held(lock: &JudgedLock, scan: &Scan) -> bool {
 fn healthy_line(scan: &Scan, summary: &Summary) -> String {
     let seen = scan.processes.map(|seen| format!("; {} seen", count_processes(seen))).unwrap_or_default();
     let places = match scan.roots.as_slice() {
+        [] if summary.problems > 0 => return "No locks found, but some may be missed".to_owned(),
         [] => return format!("Nothing stale: none of the places where OpenClaw keeps its locks exists here{seen}"),
         [root] => visible_path(&root.path),
         roots => count(roots.len(), "root"),
