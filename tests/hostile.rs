@@ -9,6 +9,8 @@ mod support;
 mod look;
 #[path = "hostile/names.rs"]
 mod names;
+#[path = "hostile/places.rs"]
+mod places;
 #[path = "hostile/proc_dirs.rs"]
 mod proc_dirs;
 #[path = "hostile/snapshot.rs"]
