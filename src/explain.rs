@@ -112,6 +112,9 @@ pub fn advice(lock: &LockFacts, verdict: &Verdict, path: &str, view: &View) -> S
         Standing::Leaning(Leaning::LikelyStale | Leaning::Undetermined) => {
             format!("stop the gateway if you can, then: openclaw-doctor repair --yes {path}")
         }
+        Standing::Leaning(_) if verdict.reason == Reason::RecordUnreadable => {
+            "run it as root, or as the user who owns the lock".to_owned()
+        }
         Standing::Leaning(Leaning::OutOfSight) => match &view.lift {
             Some(lift) => lift.clone(),
             None => {
@@ -204,6 +207,7 @@ fn here(proc: &str, lock: &LockFacts) -> String {
 
 fn unwritten(what: &str, lock: &LockFacts, view: &View) -> String {
     match since(lock) {
+        Some(since) if since > view.now => format!("{what}, dated in the future"),
         Some(since) => format!("{what}, {} old", span(view.now.since_ms(since))),
         None => what.to_owned(),
     }

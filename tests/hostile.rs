@@ -13,5 +13,9 @@ mod names;
 mod places;
 #[path = "hostile/proc_dirs.rs"]
 mod proc_dirs;
+#[path = "hostile/records.rs"]
+mod records;
 #[path = "hostile/snapshot.rs"]
 mod snapshot;
+#[path = "hostile/unreadable.rs"]
+mod unreadable;
