@@ -7,6 +7,8 @@ mod support;
 
 #[path = "hostile/look.rs"]
 mod look;
+#[path = "hostile/moving.rs"]
+mod moving;
 #[path = "hostile/names.rs"]
 mod names;
 #[path = "hostile/places.rs"]
