@@ -39,7 +39,7 @@ pub(crate) fn run(args: &ExplainArgs, common: &Common) -> Result<u8, Failure> {
         write(&mut out, lock, &scan, look)?;
     }
     for problem in &scan.problems {
-        write_problem(&mut out, problem)?;
+        write_problem(&mut out, problem, look)?;
     }
     if scan.locks.is_empty() {
         let lock = visible_path(&args.lock);
@@ -54,7 +54,13 @@ fn is_id(text: &str) -> bool {
 }
 
 fn write(out: &mut impl Write, lock: &JudgedLock, scan: &Scan, look: Look) -> io::Result<()> {
-    let mut line = |name: &str, text: &str| writeln!(out, "{}{}", look.bold(&format!("{name:<10}")), visible(text));
+    let mut line = |name: &str, text: &str| {
+        let head = format!("{name:<10}");
+        let text = format!("{head}{}", visible(text));
+        // What is pasted stays whole.
+        let told = if name == "Next" { text } else { look.prose(&text, head.len()) };
+        writeln!(out, "{}{}", look.bold(&head), told.get(head.len()..).unwrap_or_default())
+    };
     let (facts, verdict, family) = (&lock.facts, &lock.verdict, lock.found.family);
     line("Lock", &visible_path(&lock.path))?;
     line("Id", &lock.id)?;
