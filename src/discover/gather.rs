@@ -71,12 +71,19 @@ pub struct Progress {
 }
 
 enum Message {
-    Opened(usize, PathBuf, Meta, Option<Filesystem>),
+    Opened(usize, Box<Opened>),
     Unopened(usize, Problem),
     SameAs(usize, usize),
     Absent,
     Walk(Event),
     Done(usize),
+}
+
+struct Opened {
+    /// Another than the root's own if that was a link to a lock.
+    path: PathBuf,
+    meta: Meta,
+    filesystem: Option<Filesystem>,
 }
 
 /// A directory by device and inode, and the one name in it, if only that was asked for.
@@ -190,7 +197,8 @@ impl Collector {
 
     fn take(&mut self, message: Message) {
         match message {
-            Message::Opened(root, path, meta, filesystem) => {
+            Message::Opened(root, opened) => {
+                let Opened { path, meta, filesystem } = *opened;
                 let report = self.unopened(root);
                 self.set_report(root, report.map(|report| RootReport { path, meta: Some(meta), filesystem, ..report }));
             }
@@ -333,7 +341,8 @@ fn walk_root(
         return sender.send(Message::SameAs(index, first));
     }
     let shown = spec.shown_path(&shared.proc_path);
-    sender.send(Message::Opened(index, shown.clone(), meta, root.filesystem().ok()))?;
+    let opened = Opened { path: shown.clone(), meta, filesystem: root.filesystem().ok() };
+    sender.send(Message::Opened(index, Box::new(opened)))?;
     let walk = Walk { index, spec: &spec, root: &root, shown, pid_max: shared.pid_max };
     let alive = || {
         headway.fetch_add(1, Ordering::Relaxed);

@@ -63,7 +63,7 @@ fn one_bad_path_does_not_hide_the_locks_of_the_others() {
     let gone = stage.path().join("gone");
     for order in [[gone.clone(), stage.path().join("good")], [stage.path().join("good"), gone.clone()]] {
         let answer = look(stage.path(), &order);
-        assert_eq!(paths(&answer), [lock.clone()]);
+        assert_eq!(paths(&answer), std::slice::from_ref(&lock));
         assert_eq!((only_problem(&answer).0, answer.code()), (gone.clone(), 3));
         let roots = answer.json()["roots"].clone();
         let error_of = |path: &Path| {
@@ -79,10 +79,10 @@ fn a_path_may_be_any_directory_from_above_the_state_dir_down_to_the_lock() {
     let stage = Stage::new();
     let lock = stage.lock(".openclaw/plugin-runtime-deps/openclaw-2026.4.29-0123456789ab", DEPS, Some(&stale()));
     for path in lock.ancestors().take(5) {
-        assert_eq!(paths(&look(stage.path(), &[path])), [lock.clone()], "{path:?}");
+        assert_eq!(paths(&look(stage.path(), &[path])), std::slice::from_ref(&lock), "{path:?}");
     }
     let slash = PathBuf::from(format!("{}/", lock.display()));
-    assert_eq!(paths(&look(stage.path(), &[slash])), [lock.clone()]);
+    assert_eq!(paths(&look(stage.path(), &[slash])), std::slice::from_ref(&lock));
     for (directory, path) in [(&lock, "."), (&lock, "owner.json/../../."), (&lock, "..")] {
         let mut relative = command();
         relative.current_dir(directory).args(["scan", "--json", path]);

@@ -159,7 +159,6 @@ fn a_forged_process_table_crashes_nothing_and_kills_nobody() {
         stage.lock(&format!("v{pid}"), DEPS, Some(&record(pid, Some(TICKS))));
         stage.lock(&format!("w{pid}"), DEPS, Some(&record(pid, None)));
     }
-    let count = stats.len();
     let whole = status(7);
     for (index, status) in [
         b"".to_vec(),
@@ -196,10 +195,10 @@ fn a_forged_process_table_crashes_nothing_and_kills_nobody() {
     std::fs::write(proc.0.path().join("sys/kernel/pid_max"), "\u{1b}many").unwrap();
     std::fs::write(proc.0.path().join("sys/kernel/random/boot_id"), "\u{1b}[31m\u{202e}").unwrap();
     let answer = look_through(proc.0.path(), &stage);
-    for index in 0..count {
+    for (index, stat) in stats.iter().enumerate() {
         for kind in ["v", "w"] {
             let (class, ..) = word(&answer, &format!("{kind}{}", 1000 + index));
-            assert_ne!(class, "stale-dead-pid", "its status says that it lives: {:?}", stats[index]);
+            assert_ne!(class, "stale-dead-pid", "its status says that it lives: {stat:?}");
         }
     }
     // Through the same directory, discovery finds nothing and breaks nothing either.
