@@ -114,6 +114,9 @@ pub fn advice(lock: &LockFacts, verdict: &Verdict, path: &str, view: &View) -> S
         Standing::Leaning(Leaning::LikelyStale | Leaning::Undetermined) => {
             format!("stop the gateway if you can, then: openclaw-doctor repair --yes {path}")
         }
+        Standing::Leaning(_) if verdict.reason == Reason::RecordUnreadable => {
+            "run it as root, or as the user who owns the lock".to_owned()
+        }
         Standing::Leaning(Leaning::OutOfSight) => match &view.lift {
             Some(lift) => lift.clone(),
             None => {

@@ -45,7 +45,46 @@ impl Look {
         self.paint(text, Style::new().dimmed())
     }
 
+    /// Breaks prose between words where the terminal would break it anywhere; later lines are
+    /// indented. In a pipe a line stays a line. Not for commands: what is pasted stays whole.
+    pub(crate) fn prose(self, text: &str, indent: usize) -> String {
+        let Some(width) = self.width.map(usize::from).filter(|width| *width > indent) else { return text.to_owned() };
+        let (mut out, mut used) = (String::new(), 0);
+        for (index, word) in text.split(' ').enumerate() {
+            let length = word.chars().count();
+            if used > indent && used + 1 + length > width {
+                out.push('\n');
+                out.extend(std::iter::repeat_n(' ', indent));
+                used = indent;
+            } else if index > 0 {
+                out.push(' ');
+                used += 1;
+            }
+            out.push_str(word);
+            used += length;
+        }
+        out
+    }
+
     fn paint(self, text: &str, style: Style) -> String {
         if self.colour { text.style(style).to_string() } else { text.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Look;
+
+    #[test]
+    fn prose_is_broken_between_words_and_loses_none() {
+        let text = "Problem: /a path: cannot be read; see /a/very/long/path/that/fits/nowhere and go on";
+        let narrow = Look { colour: false, width: Some(20) }.prose(text, 2);
+        let fits = |line: &str| line.chars().count() <= 20 || !line.trim_start().contains(' ');
+        assert!(narrow.lines().all(fits) && narrow.lines().count() > 3, "{narrow}");
+        assert_eq!(narrow.replace("\n  ", " "), text);
+        assert_eq!(Look { colour: false, width: None }.prose(text, 2), text);
+        assert_eq!(Look { colour: false, width: Some(1) }.prose(text, 2), text);
+        let head = "Lock      /a/word/wider/than/the/line";
+        assert_eq!(Look { colour: false, width: Some(20) }.prose(head, 10), head);
     }
 }

@@ -12,7 +12,9 @@ use crate::process::proc_dir::ProcDir;
 use crate::sys::filesystem::Filesystem;
 use crate::sys::tree::Meta;
 use rustix::io::Errno;
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -67,15 +69,27 @@ pub struct Progress {
 }
 
 enum Message {
-    Opened(usize, Meta, Option<Filesystem>),
+    Opened(usize, Box<Opened>),
+    Unopened(usize, Problem),
     SameAs(usize, usize),
     Absent,
     Walk(Event),
     Done(usize),
 }
 
+struct Opened {
+    /// Another than the root's own if that was a link to a lock.
+    spec: RootSpec,
+    meta: Meta,
+    filesystem: Option<Filesystem>,
+}
+
 /// A directory by device and inode, and the one name in it, if only that was asked for.
-type Claim = ((u32, u32), u64, Option<std::ffi::OsString>);
+type Claim = ((u32, u32), u64, Option<OsString>);
+
+/// A name in a directory by device and inode. Not the inode that the name stands for: a file
+/// with two names holds two gateways up.
+type Name = ((u32, u32), u64, OsString);
 
 /// What the threads share.
 struct Shared {
@@ -116,7 +130,7 @@ struct Collector {
     shared: Arc<Shared>,
     reports: Vec<Option<RootReport>>,
     findings: Findings,
-    seen: HashSet<((u32, u32), u64)>,
+    seen: HashSet<Name>,
     running: Vec<Running>,
     next: usize,
 }
@@ -173,25 +187,23 @@ impl Collector {
             Ok(_) => self.running.push(Running { root, headway: 0, since: Instant::now() }),
             Err(error) => {
                 let errno = Errno::from_io_error(&error).unwrap_or(Errno::AGAIN);
-                let shown = self.shown(root);
-                self.findings.problems.push(problem(shown, "cannot start a thread for the root", errno));
+                let problem = problem(self.shown(root), "cannot start a thread for the root", errno);
+                self.take(Message::Unopened(root, problem));
             }
         }
     }
 
     fn take(&mut self, message: Message) {
         match message {
-            Message::Opened(root, meta, filesystem) => {
-                if let Some(spec) = self.shared.specs.get(root) {
-                    let report = RootReport {
-                        path: self.shown(root),
-                        spec: spec.clone(),
-                        also: Vec::new(),
-                        meta: Some(meta),
-                        filesystem,
-                    };
-                    self.set_report(root, report);
-                }
+            Message::Opened(root, opened) => {
+                let Opened { spec, meta, filesystem } = *opened;
+                let path = spec.shown_path(&self.shared.proc_path);
+                self.set_report(root, Some(RootReport { path, spec, also: Vec::new(), meta: Some(meta), filesystem }));
+            }
+            Message::Unopened(root, problem) => {
+                self.findings.problems.push(problem);
+                let report = self.unopened(root);
+                self.set_report(root, report);
             }
             Message::SameAs(root, first) => {
                 let origin = self.shared.specs.get(root).map(|spec| spec.origin.clone());
@@ -201,15 +213,23 @@ impl Collector {
             }
             Message::Absent => {}
             Message::Walk(Event::Lock(found)) => {
-                if self.seen.insert((found.reading.meta.device, found.reading.meta.inode)) {
+                if self.is_new(&found.guarded, found.below.file_name()) {
                     self.findings.locks.push(*found);
                 }
             }
-            Message::Walk(Event::LookAlike(look_alike)) => self.findings.look_alikes.push(look_alike),
+            Message::Walk(Event::LookAlike(look_alike, directory)) => {
+                if self.is_new(&directory, look_alike.path.file_name()) {
+                    self.findings.look_alikes.push(look_alike);
+                }
+            }
             Message::Walk(Event::Problem(problem)) => self.findings.problems.push(problem),
             Message::Walk(Event::Vanished) => self.findings.vanished += 1,
             Message::Done(root) => self.running.retain(|running| running.root != root),
         }
+    }
+
+    fn is_new(&mut self, directory: &Meta, name: Option<&OsStr>) -> bool {
+        self.seen.insert((directory.device, directory.inode, name.unwrap_or_default().to_owned()))
     }
 
     fn check_headway(&mut self) {
@@ -231,25 +251,22 @@ impl Collector {
                 next_step: "see whether the server behind that mount is alive; umount -l takes a dead one away"
                     .to_owned(),
             });
-            if let Some(spec) = shared.specs.get(root) {
-                let report = RootReport {
-                    path: self.shown(root),
-                    spec: spec.clone(),
-                    also: Vec::new(),
-                    meta: None,
-                    filesystem: None,
-                };
-                if self.reports.get(root).is_some_and(Option::is_none) {
-                    self.set_report(root, report);
-                }
+            if self.reports.get(root).is_some_and(Option::is_none) {
+                let report = self.unopened(root);
+                self.set_report(root, report);
             }
         }
     }
 
-    fn set_report(&mut self, root: usize, report: RootReport) {
+    fn set_report(&mut self, root: usize, report: Option<RootReport>) {
         if let Some(slot) = self.reports.get_mut(root) {
-            *slot = Some(report);
+            *slot = report;
         }
+    }
+
+    fn unopened(&self, root: usize) -> Option<RootReport> {
+        let spec = self.shared.specs.get(root)?;
+        Some(RootReport { path: self.shown(root), spec: spec.clone(), also: Vec::new(), meta: None, filesystem: None })
     }
 
     fn shown(&self, root: usize) -> PathBuf {
@@ -278,6 +295,9 @@ impl Collector {
             }
             None => false,
         });
+        // Roots that overlap meet the same obstacle twice.
+        let mut told = HashSet::new();
+        self.findings.problems.retain(|problem| told.insert((problem.path.clone(), problem.cause.clone())));
         self.findings.entries = entries;
         self.findings
     }
@@ -290,12 +310,18 @@ fn walk_root(
 ) -> Result<(), std::sync::mpsc::SendError<Message>> {
     let (Some(spec), Some(headway)) = (shared.specs.get(index), shared.headway.get(index)) else { return Ok(()) };
     let shown = spec.shown_path(&shared.proc_path);
-    let opened = spec.open(shared.proc.as_deref()).and_then(|root| Ok((root.meta()?, root)));
-    let (meta, root) = match opened {
+    let opened = spec.open(shared.proc.as_deref()).and_then(|root| {
+        let (spec, root) = match spec.lock_behind(&root) {
+            Some(lock) => (Cow::Owned(lock.clone()), lock.open(shared.proc.as_deref())?),
+            None => (Cow::Borrowed(spec), root),
+        };
+        Ok((spec, root.meta()?, root))
+    });
+    let (spec, meta, root) = match opened {
         Ok(opened) => opened,
         Err(Errno::NOENT | Errno::NOTDIR | Errno::SRCH) if !spec.required => return sender.send(Message::Absent),
         Err(errno) => {
-            return sender.send(Message::Walk(Event::Problem(problem(shown, "cannot open the root", errno))));
+            return sender.send(Message::Unopened(index, problem(shown, "cannot open the root", errno)));
         }
     };
     let first = {
@@ -305,8 +331,10 @@ fn walk_root(
     if first != index {
         return sender.send(Message::SameAs(index, first));
     }
-    sender.send(Message::Opened(index, meta, root.filesystem().ok()))?;
-    let walk = Walk { index, spec, root: &root, shown, pid_max: shared.pid_max };
+    let shown = spec.shown_path(&shared.proc_path);
+    let opened = Opened { spec: spec.as_ref().clone(), meta, filesystem: root.filesystem().ok() };
+    sender.send(Message::Opened(index, Box::new(opened)))?;
+    let walk = Walk { index, spec: &spec, root: &root, shown, pid_max: shared.pid_max };
     let alive = || {
         headway.fetch_add(1, Ordering::Relaxed);
     };

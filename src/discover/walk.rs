@@ -38,7 +38,8 @@ pub struct FoundLock {
 /// What a walk tells while it goes.
 pub(super) enum Event {
     Lock(Box<FoundLock>),
-    LookAlike(LookAlike),
+    /// A look-alike, and the directory that it stands in.
+    LookAlike(LookAlike, Meta),
     Problem(Problem),
     Vanished,
 }
@@ -124,9 +125,11 @@ impl Walk<'_> {
 
     /// A directory named like a lock, with a record like a lock's, that no known release writes.
     fn look_alike(&self, below: &Path, tell: &mut dyn FnMut(Event)) {
+        let parent = self.root.open_below(below.parent().unwrap_or(Path::new("")), Crossing::AnyMount);
+        let Ok(directory) = parent.and_then(|parent| parent.meta()) else { return };
         let Ok(dir) = self.root.open_below(below, Crossing::AnyMount) else { return };
         if dir.meta_of(b"owner.json").is_ok() {
-            tell(Event::LookAlike(LookAlike { path: self.shown.join(below) }));
+            tell(Event::LookAlike(LookAlike { path: self.shown.join(below) }, directory));
         }
     }
 
@@ -153,12 +156,15 @@ pub(super) fn problem(path: PathBuf, act: &str, errno: Errno) -> Problem {
         Errno::NOTDIR => "give a directory: a stage root, a state dir, a version directory or a lock",
         Errno::NOSYS => "this kernel cannot resolve a path inside a container's root safely; run inside the container",
         Errno::LOOP => "a symbolic link stands there now; look at it by hand",
+        Errno::XDEV => "OpenClaw mounts nothing there; see what it is (findmnt), unmount it and run again",
         Errno::NOMEM | Errno::MFILE | Errno::NFILE => "free memory or file descriptors and run again",
         _ => "look at the filesystem's state (dmesg, mount) and run again",
     };
-    let cause = std::io::Error::from(errno).to_string();
-    // “Permission denied (os error 13)” says one thing twice.
-    let cause = cause.split(" (os error").next().unwrap_or(&cause).to_owned();
+    let cause = match errno {
+        // “Invalid cross-device link” is what the kernel calls a mount that it was told not to enter.
+        Errno::XDEV => "another filesystem is mounted on it".to_owned(),
+        errno => crate::sys::words(errno),
+    };
     Problem { path, cause: format!("{act}: {cause}"), next_step: next_step.to_owned() }
 }
 
