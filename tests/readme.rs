@@ -1,5 +1,5 @@
 //! The README shows what the binary says: the output of the example is compared with it.
-#![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::disallowed_methods, clippy::print_stderr)]
 
 #[path = "examples/stuck-host.rs"]
 mod stuck_host;
