@@ -20,9 +20,7 @@ pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
     };
     match verdict.reason {
         Reason::OwnerAlive => match owning(lock) {
-            Some(process) => {
-                format!("{} is the recorded owner: pid {pid}, started at tick {}", name(process), ticks(owner))
-            }
+            Some(process) => format!("{} is the recorded owner: it started at tick {}", name(process), ticks(owner)),
             None => format!("pid {pid} is the recorded owner"),
         },
         Reason::IdentityContradicted => format!(

@@ -111,6 +111,9 @@ impl Walk<'_> {
         family: &'static Family,
         filesystems: &mut HashMap<(u32, u32), Option<Filesystem>>,
     ) -> Result<FoundLock, Errno> {
+        if let Some(found) = self.read_at_once(below, family, filesystems) {
+            return Ok(found);
+        }
         let parent_path = below.parent().unwrap_or(Path::new(""));
         let (parent, crossing) = match self.root.open_below(parent_path, Crossing::SameMount) {
             Ok(parent) => (parent, Crossing::SameMount),
@@ -121,6 +124,25 @@ impl Walk<'_> {
         let filesystem = *filesystems.entry(guarded.device).or_insert_with(|| parent.filesystem().ok());
         let reading = lock::read(&parent, family.lock_name.as_bytes(), family, self.pid_max)?;
         Ok(FoundLock { root: self.index, below: below.to_owned(), family, reading, guarded, filesystem, crossing })
+    }
+
+    /// The usual lock, a directory on the root's own mount, opened in one step and asked for the
+    /// directory above it. `None` for whatever is not so simple.
+    fn read_at_once(
+        &self,
+        below: &Path,
+        family: &'static Family,
+        filesystems: &mut HashMap<(u32, u32), Option<Filesystem>>,
+    ) -> Option<FoundLock> {
+        let crossing = Crossing::SameMount;
+        let lock = self.root.open_below(below, crossing).ok()?;
+        let mut guarded = lock.meta_of(b"..").ok()?;
+        let reading = lock::read_opened(&lock, family, self.pid_max).ok()?;
+        if guarded.mount_id == 0 {
+            guarded.mount_id = reading.meta.mount_id;
+        }
+        let filesystem = *filesystems.entry(guarded.device).or_insert_with(|| lock.filesystem().ok());
+        Some(FoundLock { root: self.index, below: below.to_owned(), family, reading, guarded, filesystem, crossing })
     }
 
     /// A directory named like a lock, with a record like a lock's, that no known release writes.
