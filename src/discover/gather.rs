@@ -153,12 +153,7 @@ impl Collector {
         Self { shared, reports, findings: Findings::default(), seen: HashSet::new(), running: Vec::new() }
     }
 
-    fn collect(
-        mut self,
-        sender: &Sender<()>,
-        receiver: &Receiver<()>,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Findings {
+    fn collect(mut self, sender: &Sender<()>, receiver: &Receiver<()>, progress: &mut dyn FnMut(Progress)) -> Findings {
         let mut last_progress = Instant::now();
         loop {
             let stuck = self.running.iter().all(|running| running.since.elapsed() > OVERTAKE);
@@ -342,5 +337,5 @@ fn walk_root(shared: &Shared, index: usize) {
     let alive = || {
         headway.fetch_add(1, Ordering::Relaxed);
     };
-    walk.run(&alive, &mut |event| shared.tell([Message::Walk(event)]));
+    walk.run(&alive, &|event| shared.tell([Message::Walk(event)]));
 }
