@@ -38,7 +38,7 @@ const OWN_PROC: &str = "mount --make-rprivate /\nmount -t proc proc /proc\n";
 const SERVE: &str = r#"
 set +e
 echo "ready $host_pid"
-while IFS= read -r line; do eval "$line"; echo "done $?"; done
+while IFS= read -r line; do eval "$line"; printf '\ndone %s\n' $?; done
 "#;
 
 /// Namespaces that live until they are dropped, with a shell that takes orders.
@@ -139,7 +139,7 @@ impl Container {
             let next = self.line();
             if let Some(code) = next.strip_prefix("done ") {
                 assert_eq!(code, "0", "{line}: {output:?}");
-                return output.join("\n");
+                return output.join("\n").trim_end().to_owned();
             }
             output.push(next);
         }

@@ -34,7 +34,7 @@ fn a_zombie_in_a_container_is_dead_from_both_sides() {
     let stage = stage();
     let mut container = Container::bare();
     // A parent that never waits.
-    let parent = container.spawn("sh -c 'sleep 1000 & echo $! > /proc/$$/comm; exec sleep 1000'");
+    let parent = container.spawn("sh -c 'sleep 1000 & exec sleep 1000'");
     let child: u32 = loop {
         let children = container.sh(&format!("cat /proc/{0}/task/{0}/children", parent.pid));
         if let Some(child) = children.split_whitespace().next() {
