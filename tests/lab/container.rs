@@ -22,10 +22,10 @@ mkdir "$BASE/upper" "$BASE/work" "$BASE/root"
 cp -a "$IMAGE" "$BASE/image"
 mount -t overlay overlay -o "lowerdir=$BASE/image:/,upperdir=$BASE/upper,workdir=$BASE/work" "$BASE/root"
 cd "$BASE/root"
-mkdir -p vol host/proc old; : > doctor
+mkdir -p vol old; : > doctor
 mount --bind "$VOLUME" vol
 mount --bind "$DOCTOR" doctor
-mount --rbind /proc host/proc
+[ -z "$HOST_PROC" ] || { mkdir -p host/proc; mount --rbind /proc host/proc; }
 mount -t proc proc proc
 mount -t tmpfs tmpfs dev; : > dev/null; mount --bind /dev/null dev/null
 pivot_root . old
@@ -66,11 +66,20 @@ pub struct Process {
 impl Container {
     /// Its own root, the volume on /vol, and the doctor at /doctor. Needs root.
     pub fn new(bench: &Bench, volume: &Path) -> Self {
-        Self::of_image(bench, volume, &bench.dir("empty-layer"))
+        Self::of_parts(bench, volume, &bench.dir("empty-layer"), false)
+    }
+
+    /// As [`Container::new`], with the host's procfs on /host/proc.
+    pub fn with_host_proc(bench: &Bench, volume: &Path) -> Self {
+        Self::of_parts(bench, volume, &bench.dir("empty-layer"), true)
     }
 
     /// As [`Container::new`], with a read-only layer over the host's root.
     pub fn of_image(bench: &Bench, volume: &Path, image: &Path) -> Self {
+        Self::of_parts(bench, volume, image, false)
+    }
+
+    fn of_parts(bench: &Bench, volume: &Path, image: &Path, host_proc: bool) -> Self {
         let base = tempfile::tempdir_in(bench.path()).unwrap().keep();
         let doctor = bench.doctor();
         let variables = [
@@ -78,6 +87,7 @@ impl Container {
             ("VOLUME", volume.as_os_str()),
             ("IMAGE", image.as_os_str()),
             ("DOCTOR", doctor.as_os_str()),
+            ("HOST_PROC", OsStr::new(if host_proc { "yes" } else { "" })),
         ];
         let mut container = Self::start(&["--pid", "--mount"], OWN_ROOT, &variables);
         container.doctor = PathBuf::from("/doctor");

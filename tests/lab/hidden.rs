@@ -48,7 +48,7 @@ fn the_hosts_proc_in_a_container_shows_the_hosts_owners() {
         return;
     }
     let (bench, stage) = (Bench::new(), stage());
-    let container = Container::new(&bench, stage.path());
+    let container = Container::with_host_proc(&bench, stage.path());
     let process = Living::sleep();
     let foreign = [Path::new("/vol"), Path::new("--proc"), Path::new("/host/proc")];
     let both = || {
