@@ -518,6 +518,11 @@ impl<'a> Gatherer<'a> {
             if let Some(nested) = &sight.nested {
                 return SoleAccess::No(nested.clone());
             }
+            // `unshare --pid --mount-proc` in a container leaves the container's own /proc below
+            // its new one: the layer belongs to the container, whose processes are out of sight.
+            if mounts.as_ref().is_some_and(MountTable::holds_several_procfs) {
+                return SoleAccess::No("a second procfs is mounted: a PID namespace inside the container".to_owned());
+            }
             match mounts.as_ref().and_then(|mounts| mounts.by_id(found.reading.meta.mount_id)) {
                 Some(mount) if mount.mount_point == Path::new("/") && mount.kind == "overlay" => SoleAccess::OwnLayer,
                 Some(mount) => SoleAccess::No(format!(
