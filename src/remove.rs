@@ -185,6 +185,9 @@ impl Removal<'_> {
         (self.at)(Step::Judged);
 
         if reading.record_inode.is_some() {
+            // Judging looks through /proc and a receipt waits for its disk: time enough for a change.
+            let last = lock::read_opened(&lock, self.lock.family, self.pid_max).map_err(act("cannot read the lock"))?;
+            self.unchanged(&last)?;
             let record = self.lock.family.form.record_name();
             match rustix::fs::unlinkat(&lock, record, AtFlags::empty()) {
                 Ok(()) => {}
