@@ -40,6 +40,15 @@ impl Ground {
         ground
     }
 
+    /// The lock of an owner that died between mkdir and record, a minute ago.
+    fn without_record() -> Self {
+        let ground = Self::new();
+        std::fs::remove_file(ground.lock().join("owner.json")).unwrap();
+        let minute_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+        std::fs::File::open(ground.lock()).unwrap().set_modified(minute_ago).unwrap();
+        ground
+    }
+
     fn stage(&self) -> PathBuf {
         self.temp.path().join("stage")
     }
@@ -98,7 +107,7 @@ impl Ground {
         assert_eq!(scan.locks.len(), 1, "{:?}", scan.problems);
         let lock = &scan.locks[0];
         let root = session.open_root(&scan.roots[lock.found.root]).unwrap();
-        let warrant = Warrant::new(lock.found.family, &lock.verdict, Basis::Proof).expect("a dead owner is proof");
+        let warrant = Warrant::new(lock.found.family, &lock.verdict, Basis::Yes).expect("proven, or likely stale");
         before();
         let outcome = Removal {
             lock: &lock.found,
@@ -168,7 +177,74 @@ fn a_fresh_lock_at_its_name_stays_whole() {
         let outcome = ground.remove(|| {}, &mut once_at(step, replace));
         assert_eq!(outcome.kind, OutcomeKind::Changed, "{step:?}: {outcome:?}");
         ground.assert_live_lock_is_whole(&format!("{step:?}"));
+        // What is noticed before the record goes leaves the judged lock whole too.
+        let noticed_in_time = matches!(step, Step::Pinned | Step::OurTurn | Step::Read);
+        assert_eq!(ground.aside().join("lock/owner.json").exists(), noticed_in_time, "{step:?}");
     }
+}
+
+/// A new owner between its mkdir and its record.
+#[test]
+fn a_fresh_empty_lock_at_its_name_is_left() {
+    for step in [Step::Pinned, Step::OurTurn, Step::Read, Step::Judged, Step::Hollowed] {
+        let ground = Ground::new();
+        let inode = std::cell::Cell::new(0);
+        let replace = || {
+            ground.move_lock_aside();
+            std::fs::create_dir(ground.lock()).unwrap();
+            inode.set(ground.lock().metadata().unwrap().ino());
+        };
+        let outcome = ground.remove(|| {}, &mut once_at(step, replace));
+        assert_eq!(outcome.kind, OutcomeKind::Changed, "{step:?}: {outcome:?}");
+        assert_eq!(ground.lock().metadata().unwrap().ino(), inode.get(), "{step:?}");
+    }
+}
+
+#[test]
+fn a_lock_that_was_replaced_between_scan_and_removal_is_left() {
+    for (case, expected) in [
+        ("gone", OutcomeKind::AlreadyGone),
+        ("a live lock", OutcomeKind::Changed),
+        ("a new directory with the old record", OutcomeKind::Changed),
+        ("a link", OutcomeKind::Changed),
+        ("a file", OutcomeKind::Changed),
+    ] {
+        let ground = Ground::new();
+        let replace = || {
+            ground.move_lock_aside();
+            match case {
+                "a live lock" => ground.put_live_lock(),
+                "a new directory with the old record" => {
+                    std::fs::create_dir(ground.lock()).unwrap();
+                    let record = ground.aside().join("lock/owner.json");
+                    std::fs::rename(record, ground.lock().join("owner.json")).unwrap();
+                }
+                "a link" => symlink(ground.outside().join(DEPS), ground.lock()).unwrap(),
+                "a file" => std::fs::write(ground.lock(), "precious").unwrap(),
+                _ => {}
+            }
+        };
+        let outcome = ground.remove(replace, &mut |step| panic!("{case}: it came to {step:?}"));
+        assert_eq!(outcome.kind, expected, "{case}: {outcome:?}");
+        assert!(case == "gone" || ground.lock().symlink_metadata().is_ok(), "{case}");
+        if case == "a live lock" {
+            ground.assert_live_lock_is_whole(case);
+        }
+    }
+}
+
+/// Judged without a record and taken on somebody's word: what is written meanwhile is the owner's.
+#[test]
+fn a_record_written_late_keeps_its_lock() {
+    for step in BEFORE_THE_LOCK_GOES {
+        let ground = Ground::without_record();
+        let write = || std::fs::write(ground.lock().join("owner.json"), ground.live_record()).unwrap();
+        let outcome = ground.remove(|| {}, &mut once_at(step, write));
+        assert_eq!(outcome.kind, OutcomeKind::Changed, "{step:?}: {outcome:?}");
+        ground.assert_live_lock_is_whole(&format!("{step:?}"));
+    }
+    let ground = Ground::without_record();
+    assert_eq!(ground.remove(|| {}, &mut |_| {}).kind, OutcomeKind::Removed);
 }
 
 #[test]
@@ -339,6 +415,7 @@ fn a_parent_that_was_replaced_before_the_removal_is_left() {
         ("gone", OutcomeKind::AlreadyGone),
         ("a link", OutcomeKind::Changed),
         ("another", OutcomeKind::Changed),
+        ("another that holds the judged lock", OutcomeKind::Changed),
         ("a file", OutcomeKind::Changed),
     ] {
         let ground = Ground::new();
@@ -347,13 +424,19 @@ fn a_parent_that_was_replaced_before_the_removal_is_left() {
             match case {
                 "a link" => symlink(ground.outside(), ground.guarded()).unwrap(),
                 "another" => ground.put_live_lock(),
+                "another that holds the judged lock" => {
+                    std::fs::create_dir(ground.guarded()).unwrap();
+                    std::fs::rename(ground.aside().join("version").join(DEPS), ground.lock()).unwrap();
+                }
                 "a file" => std::fs::write(ground.guarded(), "").unwrap(),
                 _ => {}
             }
         };
         let outcome = ground.remove(replace, &mut |_| {});
         assert_eq!(outcome.kind, expected, "{case}: {outcome:?}");
-        assert!(ground.aside().join("version").join(DEPS).join("owner.json").exists(), "{case}");
+        let judged =
+            if case.ends_with("judged lock") { ground.lock() } else { ground.aside().join("version").join(DEPS) };
+        assert!(judged.join("owner.json").exists(), "{case}");
         if case == "another" {
             ground.assert_live_lock_is_whole(case);
         }
