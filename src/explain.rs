@@ -30,7 +30,9 @@ pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
             ticks(owner)
         ),
         Reason::NoSuchProcess | Reason::StartTicksDiffer => proc,
-        Reason::StartTicksUnreadable => format!("pid {pid} is alive and its start time cannot be read"),
+        Reason::StartTicksUnreadable => {
+            format!("pid {pid} is {}, and its start time cannot be read: it may be the owner", carrier())
+        }
         Reason::CarrierNotJavascript => format!(
             "the record has no start time to tell the owner by; pid {pid} is now {}, not a JavaScript runtime",
             carrier()
@@ -91,7 +93,7 @@ pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
                 "{proc}, but a process in a time namespace of its own may have been restored with another start time"
             )
         }
-        Reason::NotProcfs => format!("{proc}, but {}", view.why),
+        Reason::NotProcfs => format!("{}, but {}", here(&proc, lock), view.why),
         Reason::ProcessTableUnreadable => format!("the record names pid {pid}, but {}", view.why),
     }
 }
@@ -137,6 +139,12 @@ pub fn span(milliseconds: i64) -> String {
     }
 }
 
+/// The living process to show for a lock: a possible owner before a kernel thread.
+#[must_use]
+pub fn carrier(lock: &LockFacts) -> Option<&Candidate> {
+    living(lock).first().copied()
+}
+
 /// Since when the lock stands: as recorded, else as the file says.
 #[must_use]
 pub fn since(lock: &LockFacts) -> Option<EpochMs> {
@@ -147,11 +155,17 @@ pub fn since(lock: &LockFacts) -> Option<EpochMs> {
 #[must_use]
 pub fn owning(lock: &LockFacts) -> Option<&Candidate> {
     let recorded = lock.record.owner()?.start_ticks?;
-    lock.candidates.iter().find(|candidate| candidate.life != Life::Dead && candidate.start_ticks.contains(&recorded))
+    lock.candidates.iter().find(|candidate| {
+        candidate.life != Life::Dead && !candidate.kernel_thread && candidate.start_ticks.contains(&recorded)
+    })
+}
+
+fn program(process: &Candidate) -> &str {
+    process.program.as_deref().unwrap_or("a process that cannot be read")
 }
 
 fn name(process: &Candidate) -> String {
-    let program = process.program.as_deref().unwrap_or("unknown");
+    let program = program(process);
     match (&process.container, process.own_namespace) {
         (Some(container), _) => format!("{program} (pid {} here, container {container})", process.pid),
         (None, true) => format!("{program} (pid {})", process.pid),
@@ -159,23 +173,31 @@ fn name(process: &Candidate) -> String {
     }
 }
 
+/// The living processes that carry the pid. Kernel threads own nothing: they are named only
+/// where nobody else is.
+fn living(lock: &LockFacts) -> Vec<&Candidate> {
+    let living = || lock.candidates.iter().filter(|candidate| candidate.life != Life::Dead);
+    let users: Vec<&Candidate> = living().filter(|candidate| !candidate.kernel_thread).collect();
+    if users.is_empty() { living().collect() } else { users }
+}
+
 fn carriers(lock: &LockFacts) -> String {
-    let living = lock.candidates.iter().filter(|candidate| candidate.life != Life::Dead);
-    let names: Vec<String> = living
+    let names: Vec<String> = living(lock)
+        .into_iter()
         .take(3)
         .map(|process| {
             let kernel = if process.kernel_thread { "kernel thread " } else { "" };
-            format!("{kernel}{}", name(process))
+            // The sentence has named the pid already.
+            let name = if process.pid == process.ns_pid { program(process).to_owned() } else { name(process) };
+            format!("{kernel}{name}")
         })
         .collect();
-    names.join(", ")
+    names.join(" and ")
 }
 
 fn recycled(owner: Option<&Owner>, lock: &LockFacts) -> String {
-    let started: Vec<String> = lock
-        .candidates
-        .iter()
-        .filter(|candidate| candidate.life != Life::Dead)
+    let started: Vec<String> = living(lock)
+        .into_iter()
         .filter_map(|candidate| candidate.start_ticks.last().map(|ticks| ticks.0.to_string()))
         .take(3)
         .collect();
@@ -204,6 +226,7 @@ fn here(proc: &str, lock: &LockFacts) -> String {
 
 fn unwritten(what: &str, lock: &LockFacts, view: &View) -> String {
     match since(lock) {
+        Some(since) if since > view.now => format!("{what}, dated in the future"),
         Some(since) => format!("{what}, {} old", span(view.now.since_ms(since))),
         None => what.to_owned(),
     }

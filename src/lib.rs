@@ -19,6 +19,7 @@ pub mod process;
 pub mod quote;
 pub mod receipt;
 pub mod record;
+pub mod redact;
 pub mod remove;
 pub mod repair;
 pub mod report;

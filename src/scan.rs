@@ -14,6 +14,7 @@ use crate::process::table::Sweep;
 use crate::process::vantage::{self, Sight};
 use crate::process::witness;
 use crate::process::workers::Workplaces;
+use crate::quote::shell_word;
 use crate::record::PID_LIMIT;
 use crate::sys::tree::Dir;
 use crate::sys::{bounded, clock, mounts::MountTable};
@@ -209,7 +210,7 @@ impl World {
                 (Some(Arc::new(proc)), sight)
             }
             Err(errno) => {
-                let why = format!("{} cannot be read: {}", request.proc.display(), std::io::Error::from(errno));
+                let why = format!("{} cannot be read: {}", shell_word(&request.proc), std::io::Error::from(errno));
                 (None, Sight::none(why))
             }
         };
@@ -501,7 +502,7 @@ impl<'a> Gatherer<'a> {
                 Some(mount) if mount.mount_point == Path::new("/") && mount.kind == "overlay" => SoleAccess::OwnLayer,
                 Some(mount) => SoleAccess::No(format!(
                     "the lock lies on the mount {} ({}), which other containers may share",
-                    mount.mount_point.display(),
+                    shell_word(&mount.mount_point),
                     mount.kind
                 )),
                 None => SoleAccess::No("the lock's mount cannot be told".to_owned()),
@@ -516,8 +517,9 @@ impl<'a> Gatherer<'a> {
         let own_pid = self.world.sight.own_pid;
         let look = || {
             let (proc, entries) = (Arc::clone(proc), sweep.entries.clone());
+            let all = entries.iter().filter(|entry| entry.euid == uid).count();
             let looked = bounded::run(LOOK_LIMIT, move || Workplaces::of_uid(uid, &proc, &entries, own_pid));
-            looked.unwrap_or_default()
+            looked.unwrap_or_else(|| Workplaces::unknown(all))
         };
         let workplaces = self.workplaces.entry(uid).or_insert_with(look);
         let owner = found.reading.record.owner();

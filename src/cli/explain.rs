@@ -4,7 +4,7 @@ use super::Failure;
 use super::args::{Common, ExplainArgs};
 use super::scan::with_progress;
 use super::style::Look;
-use super::table::{owner, write_problem};
+use super::table::{entry, owner, write_problem};
 use openclaw_doctor::evidence::{Candidate, Life, Reach, SoleAccess, TimeNamespace, Vantage};
 use openclaw_doctor::explain;
 use openclaw_doctor::quote::{shell_word, visible, visible_path};
@@ -47,7 +47,8 @@ pub(crate) fn is_id(text: &str) -> bool {
 }
 
 pub(crate) fn write(out: &mut dyn Write, lock: &JudgedLock, scan: &Scan, look: Look) -> io::Result<()> {
-    let mut line = |name: &str, text: &str| writeln!(out, "{}{}", look.bold(&format!("{name:<10}")), visible(text));
+    let mut line =
+        |name: &str, text: &str| writeln!(out, "{}", entry(&look.bold(&format!("{name:<8}")), &visible(text), look));
     let (facts, verdict, family) = (&lock.facts, &lock.verdict, lock.found.family);
     line("Lock", &visible_path(&lock.path))?;
     line("Id", &lock.id)?;

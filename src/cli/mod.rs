@@ -2,6 +2,7 @@
 
 mod args;
 mod explain;
+mod manual;
 mod progress;
 mod prompt;
 mod repair;
@@ -9,7 +10,7 @@ mod scan;
 mod style;
 mod table;
 
-use args::{Cli, Command, Report};
+use args::{Cli, Command};
 use clap::Parser;
 use openclaw_doctor::quote::visible;
 use std::io::{self, Write};
@@ -31,7 +32,9 @@ pub(crate) fn run() -> ExitCode {
         Command::Scan(args) => scan::run(args, &cli.common),
         Command::Explain(args) => explain::run(args, &cli.common),
         Command::Repair(args) => repair::run(args, &cli.common),
-        Command::Schema { report } => schema(*report),
+        Command::Completions { shell } => manual::completions(*shell),
+        Command::Man => manual::man(),
+        Command::Schema { report } => manual::schema(*report),
     };
     match result {
         Ok(code) => ExitCode::from(code),
@@ -77,13 +80,4 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         Self::Output(error)
     }
-}
-
-fn schema(report: Report) -> Result<u8, Failure> {
-    let text: &[u8] = match report {
-        Report::Scan => include_bytes!("../../docs/scan-v1.schema.json"),
-        Report::Repair => include_bytes!("../../docs/repair-v1.schema.json"),
-    };
-    io::stdout().write_all(text)?;
-    Ok(0)
 }

@@ -3,7 +3,7 @@
 use super::args::{Common, RepairArgs};
 use super::progress::ProgressLine;
 use super::style::Look;
-use super::table::{count, write_problem};
+use super::table::{count, entry, write_problem};
 use super::{Failure, explain, prompt};
 use openclaw_doctor::evidence::ProcSource;
 use openclaw_doctor::explain as words;
@@ -21,11 +21,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 pub(crate) fn run(args: &RepairArgs, common: &Common) -> Result<u8, Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&stop))
-            .map_err(|error| Failure::Usage(format!("cannot catch signals: {error}")))?;
-    }
     let request = common.request(scope(args));
     let mut session = Session::open(&request);
     if matches!(session.proc_source(), ProcSource::NotProcfs | ProcSource::Unreadable) {
@@ -43,6 +38,12 @@ pub(crate) fn run(args: &RepairArgs, common: &Common) -> Result<u8, Failure> {
     drop(line);
     select(&mut scan, &args.lock)?;
 
+    // From here on a signal ends the run between two locks; before, nothing has been changed.
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))
+            .map_err(|error| Failure::Usage(format!("cannot catch signals: {error}")))?;
+    }
     let interactive = io::stdin().is_terminal() && io::stderr().is_terminal() && !common.quiet;
     let how =
         How { allowed: Allowed { yes: args.yes, interactive, named: !args.lock.is_empty() }, dry_run: args.dry_run };
@@ -56,7 +57,7 @@ pub(crate) fn run(args: &RepairArgs, common: &Common) -> Result<u8, Failure> {
     if args.json {
         write_pretty(&mut out, &RepairReport::new(&scan, &handled, args.dry_run))?;
     } else if !common.quiet {
-        close(&mut out, &scan, &handled, args, interactive)?;
+        close(&mut out, &scan, &handled, args, interactive, console.look)?;
     }
     Ok(exit_code(&scan, &handled))
 }
@@ -144,26 +145,33 @@ impl Console for Terminal {
                 Intent::Ask(_) => "ask",
                 Intent::Leave(_) => "leave",
             };
-            let class = self.look.class(lock.verdict.classification);
-            let why = visible(&words::sentence(&lock.facts, &lock.verdict, &scan.view));
-            self.say(&format!("{what:<7} {}  {class}: {why}", visible_path(&lock.path)));
+            let verdict = verdict(lock, scan, self.look);
+            let path = visible_path(&lock.path);
+            // One line for each lock in a pipe, where lines are counted and searched.
+            let text =
+                if self.look.width.is_some() { format!("{path}\n{verdict}") } else { format!("{path}  {verdict}") };
+            self.say(&entry(&format!("{what:<13}"), &text, self.look));
         }
     }
 
     fn ask(&mut self, lock: &JudgedLock, scan: &Scan) -> Reply {
-        let leaning = lock.verdict.leaning().map_or("", |leaning| leaning.word());
-        let why = visible(&words::sentence(&lock.facts, &lock.verdict, &scan.view));
-        let path = visible_path(&lock.path);
-        let class = lock.verdict.classification.word();
-        let question = format!("\n{path}\n  {class}, {leaning}: {why}\nRemove it?");
+        let evidence = format!("{}\n{}", visible_path(&lock.path), verdict(lock, scan, self.look));
+        let question = format!("\n{}\nRemove it?", entry("", &evidence, self.look));
         let look = self.look;
         prompt::ask(&question, &self.stop, &mut |out| explain::write(out, lock, scan, look))
     }
 
     fn outcome(&mut self, lock: &JudgedLock, outcome: &Outcome) {
         let detail = if outcome.detail.is_empty() { String::new() } else { format!(": {}", visible(&outcome.detail)) };
-        self.say(&format!("{:<13} {}{detail}", outcome.kind.word(), visible_path(&lock.path)));
+        let text = format!("{}{detail}", visible_path(&lock.path));
+        self.say(&entry(&format!("{:<13}", outcome.kind.word()), &text, self.look));
     }
+}
+
+fn verdict(lock: &JudgedLock, scan: &Scan, look: Look) -> String {
+    let standing = lock.verdict.leaning().map(|leaning| format!(", {}", leaning.word())).unwrap_or_default();
+    let why = visible(&words::sentence(&lock.facts, &lock.verdict, &scan.view));
+    format!("{}{standing}: {why}", look.class(lock.verdict.classification))
 }
 
 /// What is left, why, and the next command for each; then one line of counts.
@@ -173,6 +181,7 @@ fn close(
     handled: &[Handled],
     args: &RepairArgs,
     interactive: bool,
+    look: Look,
 ) -> io::Result<()> {
     for problem in &scan.problems {
         write_problem(out, problem)?;
@@ -184,9 +193,9 @@ fn close(
     if !args.dry_run {
         for (lock, _) in scan.locks.iter().zip(handled).filter(|(_, handled)| !gone(handled)) {
             let path = shell_word(&lock.path);
-            writeln!(out, "Left: {}", visible_path(&lock.path))?;
             let next = words::advice(&lock.facts, &lock.verdict, &path, &scan.view);
-            writeln!(out, "      {}", visible(&next))?;
+            let text = format!("{}\n{}", visible_path(&lock.path), visible(&next));
+            writeln!(out, "{}", entry("left         ", &text, look))?;
         }
     }
     let summary = RepairSummary::of(scan, handled);

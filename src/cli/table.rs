@@ -127,6 +127,21 @@ fn table(locks: &[&JudgedLock], scan: &Scan, look: Look) -> String {
     lines.join("\n")
 }
 
+/// A word and its text, the text wrapped beside it; as long as it is in a pipe.
+pub(crate) fn entry(word: &str, text: &str, look: Look) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    if let Some(width) = look.width {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    }
+    table.add_row([word, text]);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    lines.join("\n")
+}
+
 fn below(lock: &JudgedLock) -> String {
     visible_path(&lock.found.below)
 }
@@ -155,12 +170,11 @@ fn age(lock: &JudgedLock, scan: &Scan) -> String {
 
 pub(crate) fn owner(lock: &JudgedLock) -> String {
     let Some(owner) = lock.facts.record.owner() else { return "nobody named".to_owned() };
-    let living: Vec<&Candidate> =
-        lock.facts.candidates.iter().filter(|candidate| candidate.life != Life::Dead).collect();
-    let carrier = match living.as_slice() {
-        [] => "nobody".to_owned(),
-        [one] => process(one),
-        [first, rest @ ..] => format!("{} and {} more", process(first), rest.len()),
+    let alive = lock.facts.candidates.iter().filter(|candidate| candidate.life != Life::Dead).count();
+    let carrier = match explain::carrier(&lock.facts) {
+        None => "nobody".to_owned(),
+        Some(first) if alive > 1 => format!("{} and {} more", process(first), alive - 1),
+        Some(one) => process(one),
     };
     format!("{} → {}", owner.pid, visible(&carrier))
 }
