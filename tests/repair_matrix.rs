@@ -402,10 +402,10 @@ fn a_plain_user_loses_no_living_lock_and_keeps_no_dead_one_in_a_container() {
     }
 }
 
-/// The command after the colon of the line that follows `Left:`.
+/// The command in the line that follows the one that says what is left.
 fn printed_command(answer: &Answer) -> String {
     let text = answer.out();
-    let line = text.lines().skip_while(|line| !line.starts_with("Left:")).nth(1).unwrap_or_default().to_owned();
+    let line = text.lines().skip_while(|line| !line.starts_with("left ")).nth(1).unwrap_or_default().to_owned();
     let at = line.find("openclaw-doctor").unwrap_or_else(|| panic!("no command in {text}"));
     line[at..].to_owned()
 }

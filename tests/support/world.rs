@@ -9,7 +9,7 @@ use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -152,8 +152,8 @@ impl Doctor {
     /// What a shell makes of a line that the doctor printed.
     pub fn run_printed(&self, line: &str) -> Answer {
         let mut words = self.prefix.clone();
-        let script = format!("openclaw-doctor() {{ {} \"$@\"; }}; {line}", self.binary.display());
-        words.extend(["sh".into(), "-c".into(), script.into()]);
+        let script = format!("PATH={}:$PATH; {line}", self.binary.parent().unwrap().display());
+        words.extend(["bash".into(), "-c".into(), script.into()]);
         Answer(command_of(&words).stdin(Stdio::null()).output().unwrap())
     }
 }
