@@ -394,6 +394,24 @@ impl Terminal {
         Answer(std::process::Output { status, stdout: self.out.join().unwrap(), stderr: self.screen })
     }
 
+    /// Closes the terminal, as a lost connection does, and waits for the program's end.
+    pub fn hang_up(self) -> std::process::ExitStatus {
+        let Self { mut child, master, out, .. } = self;
+        drop(master);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                let _ = out.join();
+                return status;
+            }
+            if Instant::now() > deadline {
+                let _ = child.kill();
+                panic!("it outlives its terminal");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Reads what is there, waiting a little; false once the other side has hung up.
     fn read_some(&mut self) -> bool {
         let wait = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
