@@ -3,6 +3,7 @@
 //! `undetermined` has no row of its own: only a proc directory that is no procfs gives it, and
 //! with such a one `repair` refuses to run, which is checked here too.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(clippy::disallowed_methods)]
 
 mod support;
 #[path = "support/world.rs"]
