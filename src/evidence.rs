@@ -187,8 +187,10 @@ pub enum TimeNamespace {
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// OpenClaw itself.
+    #[serde(rename = "openclaw")]
     OpenClaw,
     /// A JavaScript runtime: may be OpenClaw before it set its title.
+    #[serde(rename = "javascript")]
     JavaScript,
     /// Something else.
     Other,

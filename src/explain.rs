@@ -20,9 +20,7 @@ pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
     };
     match verdict.reason {
         Reason::OwnerAlive => match owning(lock) {
-            Some(process) => {
-                format!("{} is the recorded owner: pid {pid}, started at tick {}", name(process), ticks(owner))
-            }
+            Some(process) => format!("{} is the recorded owner: it started at tick {}", name(process), ticks(owner)),
             None => format!("pid {pid} is the recorded owner"),
         },
         Reason::IdentityContradicted => format!(
@@ -113,6 +111,9 @@ pub fn advice(lock: &LockFacts, verdict: &Verdict, path: &str, view: &View) -> S
         Standing::Proven(_) => format!("openclaw-doctor repair {path}"),
         Standing::Leaning(Leaning::LikelyStale | Leaning::Undetermined) => {
             format!("stop the gateway if you can, then: openclaw-doctor repair --yes {path}")
+        }
+        Standing::Leaning(_) if verdict.reason == Reason::RecordUnreadable => {
+            "run it as root, or as the user who owns the lock".to_owned()
         }
         Standing::Leaning(Leaning::OutOfSight) => out_of_sight_advice(verdict.reason, path, view),
         Standing::Leaning(Leaning::LikelyHeld) => {

@@ -148,7 +148,17 @@ impl<'a> Session<'a> {
         let mut problems = Vec::new();
         if discovers {
             world.sweep_now();
-            world.find_running(&mut problems);
+            match &world.sweep {
+                Some(_) => world.find_running(&mut problems),
+                None => problems.push(Problem {
+                    path: request.proc.clone(),
+                    cause: format!(
+                        "{}, so the directories of running OpenClaw processes are not known",
+                        world.sight.why
+                    ),
+                    next_step: world.sight.lift.clone().unwrap_or_default(),
+                }),
+            }
         }
         let (specs, mut packages) = world.specs(request, discovers, &mut problems);
         let proc = world.proc.clone();
@@ -210,7 +220,7 @@ impl World {
                 (Some(Arc::new(proc)), sight)
             }
             Err(errno) => {
-                let why = format!("{} cannot be read: {}", shell_word(&request.proc), std::io::Error::from(errno));
+                let why = format!("{} cannot be read: {}", shell_word(&request.proc), crate::sys::words(errno));
                 (None, Sight::none(why))
             }
         };
@@ -239,7 +249,7 @@ impl World {
                 self.sweep = Some(sweep);
             }
             Err(errno) => {
-                self.sight = Sight::none(format!("the processes cannot be listed: {}", std::io::Error::from(errno)));
+                self.sight = Sight::none(format!("the processes cannot be listed: {}", crate::sys::words(errno)));
             }
         }
     }

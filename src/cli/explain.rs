@@ -27,6 +27,9 @@ pub(crate) fn run(args: &ExplainArgs, common: &Common) -> Result<u8, Failure> {
             args.lock.display()
         )));
     }
+    if common.quiet {
+        return Ok(Summary::of(&scan).exit_code());
+    }
     let mut out = BufWriter::new(std::io::stdout().lock());
     let look = Look::new(common.color);
     for (index, lock) in scan.locks.iter().enumerate() {
@@ -36,7 +39,11 @@ pub(crate) fn run(args: &ExplainArgs, common: &Common) -> Result<u8, Failure> {
         write(&mut out, lock, &scan, look)?;
     }
     for problem in &scan.problems {
-        write_problem(&mut out, problem)?;
+        write_problem(&mut out, problem, look)?;
+    }
+    if scan.locks.is_empty() {
+        let lock = visible_path(&args.lock);
+        writeln!(out, "No lock {lock} was found, but it may be where this run could not look")?;
     }
     out.flush()?;
     Ok(Summary::of(&scan).exit_code())
@@ -95,7 +102,10 @@ fn reason_code(lock: &JudgedLock) -> String {
 fn owner_sentence(lock: &JudgedLock, scan: &Scan) -> String {
     let taken = explain::since(&lock.facts).map_or_else(
         || "at an unknown time".to_owned(),
-        |since| format!("{}, {} ago", when(since), explain::span(scan.view.now.since_ms(since))),
+        |since| {
+            let ago = if since > scan.view.now { "" } else { " ago" };
+            format!("{}, {}{ago}", when(since), explain::span(scan.view.now.since_ms(since)))
+        },
     );
     match lock.facts.record.owner() {
         Some(record) => {

@@ -12,8 +12,9 @@ mod table;
 
 use args::{Cli, Command};
 use clap::Parser;
-use openclaw_doctor::quote::visible;
+use openclaw_doctor::quote::{visible, visible_path};
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Wrong usage (docs/exit-codes.md).
@@ -23,6 +24,7 @@ pub(crate) fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
+            let error = without_escapes(error);
             // `--help` and `--version` arrive here too, with exit code 0.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
@@ -45,6 +47,13 @@ pub(crate) fn run() -> ExitCode {
             ExitCode::from(failure.code())
         }
     }
+}
+
+/// The same error for arguments that a terminal does not obey: clap echoes them, and a name
+/// that a shell's `*` stands for may begin with `--` and hold an escape.
+fn without_escapes(error: clap::Error) -> clap::Error {
+    let args = std::env::args_os().map(|arg| visible_path(Path::new(&arg)));
+    Cli::try_parse_from(args).err().unwrap_or(error)
 }
 
 /// Why a command has no answer.

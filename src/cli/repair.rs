@@ -184,7 +184,7 @@ fn close(
     look: Look,
 ) -> io::Result<()> {
     for problem in &scan.problems {
-        write_problem(out, problem)?;
+        write_problem(out, problem, look)?;
     }
     let gone = |handled: &Handled| {
         let kind = handled.outcome.as_ref().map(|outcome| outcome.kind);

@@ -21,10 +21,10 @@ pub(crate) fn run(args: &ScanArgs, common: &Common) -> Result<u8, Failure> {
         named.clear();
     }
     let mut out = BufWriter::new(std::io::stdout().lock());
-    if args.json {
-        write_pretty(&mut out, &ScanReport::new(&scan))?;
-    } else if !common.quiet {
-        table::write(&mut out, &scan, &named, Look::new(common.color), common.verbose)?;
+    match (common.quiet, args.json) {
+        (true, _) => {}
+        (false, true) => write_pretty(&mut out, &ScanReport::new(&scan))?,
+        (false, false) => table::write(&mut out, &scan, &named, Look::new(common.color), common.verbose)?,
     }
     out.flush()?;
     Ok(Summary::of(&scan).exit_code())

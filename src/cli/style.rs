@@ -9,7 +9,8 @@ use std::io::IsTerminal;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Look {
     colour: bool,
-    /// Columns of the terminal; absent in a pipe, where lines are not broken.
+    /// Columns of the terminal; in a pipe those of `COLUMNS`, if it is exported, else absent:
+    /// lines are not broken.
     pub(crate) width: Option<u16>,
 }
 
@@ -25,7 +26,9 @@ impl Look {
             Color::Auto => terminal && !set("NO_COLOR") && !dumb,
         };
         let size = rustix::termios::tcgetwinsize(&stdout).ok().map(|size| size.ws_col);
-        Self { colour, width: terminal.then(|| size.filter(|columns| *columns > 0).unwrap_or(80)) }
+        let asked: Option<u16> = std::env::var_os("COLUMNS").and_then(|columns| columns.to_str()?.parse().ok());
+        let width = if terminal { size.filter(|columns| *columns > 0).or(Some(80)) } else { asked };
+        Self { colour, width }
     }
 
     pub(crate) fn class(self, class: Classification) -> String {
@@ -45,7 +48,46 @@ impl Look {
         self.paint(text, Style::new().dimmed())
     }
 
+    /// Breaks prose between words where the terminal would break it anywhere; later lines are
+    /// indented. In a pipe a line stays a line. Not for commands: what is pasted stays whole.
+    pub(crate) fn prose(self, text: &str, indent: usize) -> String {
+        let Some(width) = self.width.map(usize::from).filter(|width| *width > indent) else { return text.to_owned() };
+        let (mut out, mut used) = (String::new(), 0);
+        for (index, word) in text.split(' ').enumerate() {
+            let length = word.chars().count();
+            if used > indent && used + 1 + length > width {
+                out.push('\n');
+                out.extend(std::iter::repeat_n(' ', indent));
+                used = indent;
+            } else if index > 0 {
+                out.push(' ');
+                used += 1;
+            }
+            out.push_str(word);
+            used += length;
+        }
+        out
+    }
+
     fn paint(self, text: &str, style: Style) -> String {
         if self.colour { text.style(style).to_string() } else { text.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Look;
+
+    #[test]
+    fn prose_is_broken_between_words_and_loses_none() {
+        let text = "Problem: /a path: cannot be read; see /a/very/long/path/that/fits/nowhere and go on";
+        let narrow = Look { colour: false, width: Some(20) }.prose(text, 2);
+        let fits = |line: &str| line.chars().count() <= 20 || !line.trim_start().contains(' ');
+        assert!(narrow.lines().all(fits) && narrow.lines().count() > 3, "{narrow}");
+        assert_eq!(narrow.replace("\n  ", " "), text);
+        assert_eq!(Look { colour: false, width: None }.prose(text, 2), text);
+        assert_eq!(Look { colour: false, width: Some(1) }.prose(text, 2), text);
+        let head = "Lock      /a/word/wider/than/the/line";
+        assert_eq!(Look { colour: false, width: Some(20) }.prose(head, 10), head);
     }
 }

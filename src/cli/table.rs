@@ -26,33 +26,35 @@ pub(crate) fn write(out: &mut impl Write, scan: &Scan, paths: &[PathBuf], look: 
         |lock: &JudgedLock| lock.verdict.classification == Classification::Active && !long_held(lock, scan);
     let healthy = summary.problems == 0 && summary.look_alikes == 0 && scan.locks.iter().all(unremarkable);
     if healthy && !verbose {
-        return writeln!(out, "{}", healthy_line(scan, &summary));
+        return writeln!(out, "{}", look.prose(&healthy_line(scan, &summary), 2));
     }
     for (index, root) in scan.roots.iter().enumerate() {
         let locks: Vec<&JudgedLock> = scan.locks.iter().filter(|lock| lock.found.root == index).collect();
         if locks.is_empty() && !verbose {
             continue;
         }
-        writeln!(out, "{}  {}", look.bold(&visible_path(&root.path)), look.dim(&about(root)))?;
+        write_root(out, root, look)?;
         if !locks.is_empty() {
             writeln!(out, "{}", table(&locks, scan, look))?;
         }
     }
     for look_alike in &scan.look_alikes {
         let path = visible_path(&look_alike.path);
-        writeln!(out, "Unknown: {path} looks like a lock, but no OpenClaw release that we know writes it; left alone")?;
+        let what = "looks like a lock, but no OpenClaw release that we know writes it; left alone";
+        writeln!(out, "{}", look.prose(&format!("Unknown: {path} {what}"), 2))?;
     }
     for problem in &scan.problems {
-        write_problem(out, problem)?;
+        write_problem(out, problem, look)?;
     }
     if scan.view.vantage != Vantage::Host && (verbose || !scan.locks.is_empty()) {
         let lift = scan.view.lift.as_deref().map(|lift| format!("; {lift}")).unwrap_or_default();
-        writeln!(out, "Seen from: {}: {}{}", vantage(scan.view.vantage), visible(&scan.view.why), visible(&lift))?;
+        let seen = format!("Seen from: {}: {}{}", vantage(scan.view.vantage), visible(&scan.view.why), visible(&lift));
+        writeln!(out, "{}", look.prose(&seen, 2))?;
     }
     if scan.locks.is_empty() {
-        writeln!(out, "{}", healthy_line(scan, &summary))?;
+        writeln!(out, "{}", look.prose(&healthy_line(scan, &summary), 2))?;
     } else {
-        writeln!(out, "{}", counts(&summary))?;
+        writeln!(out, "{}", look.prose(&counts(&summary), 2))?;
     }
     match next_step(scan, paths) {
         Some(step) => writeln!(out, "Next: {step}"),
@@ -68,9 +70,16 @@ fn vantage(vantage: Vantage) -> &'static str {
     }
 }
 
-pub(crate) fn write_problem(out: &mut impl Write, problem: &Problem) -> io::Result<()> {
+fn write_root(out: &mut impl Write, root: &RootReport, look: Look) -> io::Result<()> {
+    let (path, about) = (visible_path(&root.path), about(root));
+    let fits = look.width.is_none_or(|width| path.chars().count() + 2 + about.chars().count() <= usize::from(width));
+    let gap = if fits { "  " } else { "\n  " };
+    writeln!(out, "{}{gap}{}", look.bold(&path), look.dim(&about))
+}
+
+pub(crate) fn write_problem(out: &mut impl Write, problem: &Problem, look: Look) -> io::Result<()> {
     let (path, cause, next) = (visible_path(&problem.path), visible(&problem.cause), visible(&problem.next_step));
-    writeln!(out, "Problem: {path}: {cause}; {next}")
+    writeln!(out, "{}", look.prose(&format!("Problem: {path}: {cause}; {next}"), 2))
 }
 
 fn long_held(lock: &JudgedLock, scan: &Scan) -> bool {
@@ -80,6 +89,7 @@ fn long_held(lock: &JudgedLock, scan: &Scan) -> bool {
 fn healthy_line(scan: &Scan, summary: &Summary) -> String {
     let seen = scan.processes.map(|seen| format!("; {} seen", count_processes(seen))).unwrap_or_default();
     let places = match scan.roots.as_slice() {
+        [] if summary.problems > 0 => return "No locks found, but some may be missed".to_owned(),
         [] => return format!("Nothing stale: none of the places where OpenClaw keeps its locks exists here{seen}"),
         [root] => visible_path(&root.path),
         roots => count(roots.len(), "root"),

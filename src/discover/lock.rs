@@ -63,13 +63,14 @@ pub fn read(parent: &Dir, name: &[u8], family: &Family, pid_max: u64) -> Result<
 pub fn read_opened(lock: &Dir, family: &Family, pid_max: u64) -> Result<LockReading, Errno> {
     let meta = lock.meta()?;
     let record_name = family.form.record_name().as_bytes();
+    let seen = lock.meta_of(record_name);
     let mut reading = LockReading {
         record: Record::Missing,
         raw: Vec::new(),
         times: LockTimes { lock_modified: meta.modified, ..LockTimes::default() },
         changed: meta.changed,
         meta,
-        record_inode: lock.meta_of(record_name).ok().map(|record| record.inode),
+        record_inode: seen.ok().map(|record| record.inode),
     };
     let hostile = |hostility| Record::Hostile(hostility);
     let mut stamp = |file: &Meta| {
@@ -77,7 +78,8 @@ pub fn read_opened(lock: &Dir, family: &Family, pid_max: u64) -> Result<LockRead
         reading.times.record_born = file.born;
         reading.changed = reading.changed.max(file.changed);
     };
-    reading.record = match lock.read_file(record_name, MAX_RECORD_BYTES) {
+    let read = |seen| lock.read_seen(record_name, seen, MAX_RECORD_BYTES);
+    reading.record = match seen.map_err(ReadError::System).and_then(read) {
         Ok((file, bytes)) => {
             stamp(&file);
             reading.raw = bytes;

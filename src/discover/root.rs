@@ -60,6 +60,13 @@ impl RootSpec {
         }
     }
 
+    /// The lock that a PATH leads to through a symbolic link of another name.
+    pub(crate) fn lock_behind(&self, opened: &Dir) -> Option<Self> {
+        let asks_for_directory = self.kind == RootKind::Path && self.only.is_none();
+        let behind = Self::from_argument(&opened.kernel_path().filter(|_| asks_for_directory)?);
+        behind.only.is_some().then_some(behind)
+    }
+
     /// A stage root that somebody else named.
     #[must_use]
     pub fn stage(path: PathBuf, origin: &str) -> Self {

@@ -38,7 +38,8 @@ pub struct FoundLock {
 /// What a walk tells while it goes.
 pub(super) enum Event {
     Lock(Box<FoundLock>),
-    LookAlike(LookAlike),
+    /// A look-alike, and the directory that it stands in.
+    LookAlike(LookAlike, Meta),
     Problem(Problem),
     Vanished,
 }
@@ -110,6 +111,9 @@ impl Walk<'_> {
         family: &'static Family,
         filesystems: &mut HashMap<(u32, u32), Option<Filesystem>>,
     ) -> Result<FoundLock, Errno> {
+        if let Some(found) = self.read_at_once(below, family, filesystems) {
+            return Ok(found);
+        }
         let parent_path = below.parent().unwrap_or(Path::new(""));
         let (parent, crossing) = match self.root.open_below(parent_path, Crossing::SameMount) {
             Ok(parent) => (parent, Crossing::SameMount),
@@ -122,11 +126,32 @@ impl Walk<'_> {
         Ok(FoundLock { root: self.index, below: below.to_owned(), family, reading, guarded, filesystem, crossing })
     }
 
+    /// The usual lock, a directory on the root's own mount, opened in one step and asked for the
+    /// directory above it. `None` for whatever is not so simple.
+    fn read_at_once(
+        &self,
+        below: &Path,
+        family: &'static Family,
+        filesystems: &mut HashMap<(u32, u32), Option<Filesystem>>,
+    ) -> Option<FoundLock> {
+        let crossing = Crossing::SameMount;
+        let lock = self.root.open_below(below, crossing).ok()?;
+        let mut guarded = lock.meta_of(b"..").ok()?;
+        let reading = lock::read_opened(&lock, family, self.pid_max).ok()?;
+        if guarded.mount_id == 0 {
+            guarded.mount_id = reading.meta.mount_id;
+        }
+        let filesystem = *filesystems.entry(guarded.device).or_insert_with(|| lock.filesystem().ok());
+        Some(FoundLock { root: self.index, below: below.to_owned(), family, reading, guarded, filesystem, crossing })
+    }
+
     /// A directory named like a lock, with a record like a lock's, that no known release writes.
     fn look_alike(&self, below: &Path, tell: &mut dyn FnMut(Event)) {
+        let parent = self.root.open_below(below.parent().unwrap_or(Path::new("")), Crossing::AnyMount);
+        let Ok(directory) = parent.and_then(|parent| parent.meta()) else { return };
         let Ok(dir) = self.root.open_below(below, Crossing::AnyMount) else { return };
         if dir.meta_of(b"owner.json").is_ok() {
-            tell(Event::LookAlike(LookAlike { path: self.shown.join(below) }));
+            tell(Event::LookAlike(LookAlike { path: self.shown.join(below) }, directory));
         }
     }
 
@@ -153,12 +178,15 @@ pub(super) fn problem(path: PathBuf, act: &str, errno: Errno) -> Problem {
         Errno::NOTDIR => "give a directory: a stage root, a state dir, a version directory or a lock",
         Errno::NOSYS => "this kernel cannot resolve a path inside a container's root safely; run inside the container",
         Errno::LOOP => "a symbolic link stands there now; look at it by hand",
+        Errno::XDEV => "OpenClaw mounts nothing there; see what it is (findmnt), unmount it and run again",
         Errno::NOMEM | Errno::MFILE | Errno::NFILE => "free memory or file descriptors and run again",
         _ => "look at the filesystem's state (dmesg, mount) and run again",
     };
-    let cause = std::io::Error::from(errno).to_string();
-    // “Permission denied (os error 13)” says one thing twice.
-    let cause = cause.split(" (os error").next().unwrap_or(&cause).to_owned();
+    let cause = match errno {
+        // “Invalid cross-device link” is what the kernel calls a mount that it was told not to enter.
+        Errno::XDEV => "another filesystem is mounted on it".to_owned(),
+        errno => crate::sys::words(errno),
+    };
     Problem { path, cause: format!("{act}: {cause}"), next_step: next_step.to_owned() }
 }
 

@@ -26,8 +26,12 @@ pub fn write_line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()
 /// Whether a character may reach a terminal as it is.
 #[must_use]
 pub fn is_plain(c: char) -> bool {
-    !(c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'))
+    let reorders_or_hides = matches!(
+        c,
+        '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+    );
+    !c.is_control() && !reorders_or_hides
 }
 
 struct Escaping {
@@ -46,7 +50,9 @@ fn write_escaped<W: ?Sized + Write>(writer: &mut W, fragment: &str) -> io::Resul
     let mut plain_from = 0;
     for (at, c) in fragment.char_indices().filter(|(_, c)| !is_plain(*c)) {
         writer.write_all(fragment.get(plain_from..at).unwrap_or_default().as_bytes())?;
-        write!(writer, "\\u{:04x}", u32::from(c))?;
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            write!(writer, "\\u{unit:04x}")?;
+        }
         plain_from = at + c.len_utf8();
     }
     writer.write_all(fragment.get(plain_from..).unwrap_or_default().as_bytes())
@@ -100,7 +106,7 @@ mod tests {
 
     #[test]
     fn no_control_character_survives_and_no_text_is_lost() {
-        let nasty = "a\u{1b}[2J\u{9b}31m\u{202e}ö\u{7f}\n\u{feff}z";
+        let nasty = "a\u{1b}[2J\u{9b}31m\u{202e}ö\u{7f}\n\u{feff}\u{61c}\u{e0041}z";
         let mut out = Vec::new();
         write_pretty(&mut out, &nasty).unwrap();
         let text = String::from_utf8(out).unwrap();

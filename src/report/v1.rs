@@ -7,6 +7,7 @@ use super::bytes::hex_if_not_text;
 use crate::discover::{Problem, RootKind, RootReport};
 use crate::evidence::{Candidate, Life, ProcSource, Reach, Role, SoleAccess, TimeNamespace, Vantage};
 use crate::explain;
+use crate::quote::shell_word;
 use crate::scan::{Blocks, JudgedLock, Scan};
 use crate::units::{EpochMs, StartTicks};
 use crate::verdict::{Classification, Leaning, Reason};
@@ -311,7 +312,6 @@ impl<'a> Lock<'a> {
         let owner = record.owner();
         let raw = &lock.found.reading.raw;
         let shown = raw.get(..RAW_LIMIT).unwrap_or(raw);
-        let path = text(&lock.path);
         Self {
             id: &lock.id,
             path_hex: hex(&lock.path),
@@ -321,8 +321,8 @@ impl<'a> Lock<'a> {
             proof: lock.verdict.proof(),
             leaning: lock.verdict.leaning(),
             explanation: explain::sentence(&lock.facts, &lock.verdict, &scan.view),
-            next_step: explain::advice(&lock.facts, &lock.verdict, &path, &scan.view),
-            path,
+            next_step: explain::advice(&lock.facts, &lock.verdict, &shell_word(&lock.path), &scan.view),
+            path: text(&lock.path),
             blocks: BlocksReport::new(&lock.blocks),
             owner: OwnerReport {
                 pid: owner.map(|owner| owner.pid),

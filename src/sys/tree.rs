@@ -201,6 +201,11 @@ impl Dir {
     /// swapped in meanwhile neither blocks nor is read.
     pub fn read_file(&self, name: &[u8], limit: u64) -> Result<(Meta, Vec<u8>), ReadError> {
         let seen = self.meta_of(name).map_err(ReadError::System)?;
+        self.read_seen(name, seen, limit)
+    }
+
+    /// Reads a file that was looked at already.
+    pub(crate) fn read_seen(&self, name: &[u8], seen: Meta, limit: u64) -> Result<(Meta, Vec<u8>), ReadError> {
         match seen.kind {
             FileType::RegularFile => {}
             FileType::Symlink => return Err(ReadError::Symlink),
@@ -218,7 +223,7 @@ impl Dir {
         if meta.kind != FileType::RegularFile {
             return Err(ReadError::NotRegular);
         }
-        let bytes = read_to_end(&fd, limit).map_err(ReadError::System)?;
+        let bytes = read_sized(&fd, Some(meta.size), limit).map_err(ReadError::System)?;
         match bytes {
             Some(bytes) => Ok((meta, bytes)),
             None => Err(ReadError::TooLarge(meta)),
@@ -246,6 +251,12 @@ fn parse_mount_id(fdinfo: &[u8]) -> Option<u64> {
 
 /// Reads at most `limit` bytes; `None` if there are more.
 pub(crate) fn read_to_end(fd: impl AsFd, limit: u64) -> Result<Option<Vec<u8>>, Errno> {
+    read_sized(fd, None, limit)
+}
+
+/// Reads to the end, at most `limit` bytes. A size that is known and reached by a read that
+/// had room for more is the end: no second read asks for it.
+fn read_sized(fd: impl AsFd, size: Option<u64>, limit: u64) -> Result<Option<Vec<u8>>, Errno> {
     let mut bytes = Vec::new();
     let mut chunk = [0_u8; 4096];
     loop {
@@ -253,8 +264,12 @@ pub(crate) fn read_to_end(fd: impl AsFd, limit: u64) -> Result<Option<Vec<u8>>, 
             Ok(0) => return Ok(Some(bytes)),
             Ok(count) => {
                 bytes.extend_from_slice(chunk.get(..count).unwrap_or_default());
-                if bytes.len() as u64 > limit {
+                let length = bytes.len() as u64;
+                if length > limit {
                     return Ok(None);
+                }
+                if count < chunk.len() && size == Some(length) {
+                    return Ok(Some(bytes));
                 }
             }
             Err(Errno::INTR) => {}

@@ -69,7 +69,8 @@ pub fn dead_pid() -> u32 {
 
 /// Field 22 of /proc/PID/stat.
 pub fn start_ticks(pid: u32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // The name in it may hold any byte.
+    let stat = String::from_utf8_lossy(&std::fs::read(format!("/proc/{pid}/stat")).unwrap()).into_owned();
     let (_, after) = stat.rsplit_once(')').unwrap();
     after.split_whitespace().nth(19).unwrap().parse().unwrap()
 }
