@@ -2,7 +2,7 @@
 //!
 //! In: facts and a verdict. Out: text. Pure; the caller prints, colours and sanitises.
 
-use crate::evidence::{Candidate, Life, LockFacts, Reach, SoleAccess, View};
+use crate::evidence::{Candidate, Life, LockFacts, Reach, SoleAccess, Vantage, View};
 use crate::record::Owner;
 use crate::units::EpochMs;
 use crate::verdict::{Classification, Leaning, Reason, Standing, Verdict};
@@ -115,15 +115,28 @@ pub fn advice(lock: &LockFacts, verdict: &Verdict, path: &str, view: &View) -> S
         Standing::Leaning(_) if verdict.reason == Reason::RecordUnreadable => {
             "run it as root, or as the user who owns the lock".to_owned()
         }
-        Standing::Leaning(Leaning::OutOfSight) => match &view.lift {
-            Some(lift) => lift.clone(),
-            None => {
-                format!("make sure on every machine that shares it, then: openclaw-doctor repair --lock {path} --yes")
-            }
-        },
+        Standing::Leaning(Leaning::OutOfSight) => out_of_sight_advice(verdict.reason, path, view),
         Standing::Leaning(Leaning::LikelyHeld) => {
             format!("look first; if you know that nobody holds it: openclaw-doctor repair --lock {path} --yes")
         }
+    }
+}
+
+/// What lifts the doubt, and the command that takes the lock without it.
+fn out_of_sight_advice(reason: Reason, path: &str, view: &View) -> String {
+    let alone = "run it on the host; or, if nothing outside this container writes there";
+    match (reason, view.vantage, &view.lift) {
+        (Reason::SharedVolume, Vantage::Namespace, _) => {
+            format!("{alone}: openclaw-doctor repair --assume-single-writer {path}")
+        }
+        // The operator's word makes it likely stale, and no proof.
+        (Reason::CarrierNotJavascript, Vantage::Namespace, _) => {
+            format!("{alone}: openclaw-doctor repair --assume-single-writer --yes {path}")
+        }
+        (_, Vantage::Restricted, Some(lift)) => {
+            format!("{lift}; or, if you know that nobody holds it: openclaw-doctor repair --lock {path} --yes")
+        }
+        _ => format!("make sure on every machine that shares it, then: openclaw-doctor repair --lock {path} --yes"),
     }
 }
 

@@ -14,8 +14,9 @@ use crate::discover::lock::{self, LockReading};
 use crate::sys::tree::{Crossing, Dir, Meta};
 use crate::verdict::Verdict;
 use crate::warrant::Warrant;
-use rustix::fs::{AtFlags, FlockOperation, Mode};
+use rustix::fs::{Access, AtFlags, FlockOperation, Mode};
 use rustix::io::Errno;
+use rustix::thread::CapabilitySet;
 use serde::Serialize;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -181,6 +182,7 @@ impl Removal<'_> {
         if !self.warrant.still_holds(&(self.judge_again)(&reading)) {
             return Err(changed("the evidence is not what it was; scan again"));
         }
+        may_be_removed(&parent, &pinned).map_err(act("it may not be removed from its directory"))?;
         (self.about_to)(&reading).map_err(|why| Outcome::new(OutcomeKind::Refused, why))?;
         (self.at)(Step::Judged);
 
@@ -273,6 +275,25 @@ impl Removal<'_> {
             )),
         }
     }
+}
+
+/// What rmdir(2) will want of the directory above, asked before the record is touched: a lock
+/// that stays without its record is worse than the whole one, since nobody can tell its owner.
+/// An answer that comes too late to be true costs only that: rmdir decides.
+fn may_be_removed(parent: &Dir, lock: &Meta) -> Result<(), Errno> {
+    // The plain faccessat(2): older seccomp profiles answer faccessat2 with EPERM.
+    match rustix::fs::accessat(parent, c".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::empty()) {
+        Err(errno @ (Errno::ACCESS | Errno::PERM | Errno::ROFS)) => return Err(errno),
+        _ => {}
+    }
+    let above = parent.meta()?;
+    let sticky = above.mode & Mode::SVTX.bits() as u16 != 0;
+    let own = rustix::process::geteuid().as_raw();
+    let above_owners = || {
+        let capabilities = rustix::thread::capabilities(None);
+        capabilities.is_ok_and(|sets| sets.effective.contains(CapabilitySet::FOWNER))
+    };
+    if sticky && own != above.uid && own != lock.uid && !above_owners() { Err(Errno::PERM) } else { Ok(()) }
 }
 
 /// Waits for our turn among doctors; no file is created for it.

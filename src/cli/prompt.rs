@@ -35,6 +35,7 @@ pub(crate) fn ask(
             }
         };
         match line.trim_ascii() {
+            _ if line.len() > MAX_LINE => return Reply::No,
             b"y" | b"Y" | b"yes" | b"Yes" | b"YES" => return Reply::Yes,
             b"e" | b"E" | b"explain" => {
                 if explain(&mut err).is_err() {
@@ -70,7 +71,8 @@ fn read_line(stop: &AtomicBool) -> Line {
             Ok(0) => return Line::End,
             Ok(_) if byte == *b"\n" => return Line::Text(line),
             Ok(_) => {
-                if line.len() < MAX_LINE {
+                // One byte too many is kept, so that a cut line is not taken for a whole one.
+                if line.len() <= MAX_LINE {
                     line.extend_from_slice(&byte);
                 }
             }

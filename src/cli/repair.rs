@@ -191,9 +191,12 @@ fn close(
         matches!(kind, Some(OutcomeKind::Removed | OutcomeKind::AlreadyGone))
     };
     if !args.dry_run {
-        for (lock, _) in scan.locks.iter().zip(handled).filter(|(_, handled)| !gone(handled)) {
+        for (lock, handled) in scan.locks.iter().zip(handled).filter(|(_, handled)| !gone(handled)) {
             let path = shell_word(&lock.path);
-            let next = words::advice(&lock.facts, &lock.verdict, &path, &scan.view);
+            let kind = handled.outcome.as_ref().map(|outcome| outcome.kind);
+            let stuck = matches!(kind, Some(OutcomeKind::Failed | OutcomeKind::Refused));
+            let first = if stuck { "once the cause above is removed: " } else { "" };
+            let next = format!("{first}{}", words::advice(&lock.facts, &lock.verdict, &path, &scan.view));
             let text = format!("{}\n{}", visible_path(&lock.path), visible(&next));
             writeln!(out, "{}", entry("left         ", &text, look))?;
         }

@@ -82,8 +82,16 @@ pub fn read_opened(lock: &Dir, family: &Family, pid_max: u64) -> Result<LockRead
     reading.record = match seen.map_err(ReadError::System).and_then(read) {
         Ok((file, bytes)) => {
             stamp(&file);
-            reading.raw = bytes;
-            if file.links > 1 { hostile(Hostility::RecordHardLinked) } else { (family.parse)(&reading.raw, pid_max) }
+            // What has another name or lies on another mount may be anybody's file, put there so
+            // that a doctor who may read everything shows it: its bytes are not kept.
+            if file.links > 1 {
+                hostile(Hostility::RecordHardLinked)
+            } else if file.mount_id != meta.mount_id {
+                hostile(Hostility::RecordNotRegular)
+            } else {
+                reading.raw = bytes;
+                (family.parse)(&reading.raw, pid_max)
+            }
         }
         Err(ReadError::TooLarge(file)) => {
             stamp(&file);
