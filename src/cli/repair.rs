@@ -15,7 +15,7 @@ use openclaw_doctor::repair::{Console, Handled, How, Reply, exit_code, repair};
 use openclaw_doctor::report::json::write_pretty;
 use openclaw_doctor::report::repair_v1::{RepairReport, RepairSummary};
 use openclaw_doctor::scan::{JudgedLock, Scan, Session};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -53,12 +53,13 @@ pub(crate) fn run(args: &RepairArgs, common: &Common) -> Result<u8, Failure> {
     if let Some(error) = console.failed.filter(|error| error.kind() != io::ErrorKind::BrokenPipe) {
         return Err(error.into());
     }
-    let mut out = io::stdout().lock();
+    let mut out = BufWriter::new(io::stdout().lock());
     if args.json {
         write_pretty(&mut out, &RepairReport::new(&scan, &handled, args.dry_run))?;
     } else if !common.quiet {
         close(&mut out, &scan, &handled, args, interactive, console.look)?;
     }
+    out.flush()?;
     Ok(exit_code(&scan, &handled))
 }
 

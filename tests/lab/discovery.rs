@@ -46,7 +46,7 @@ fn a_containers_volume_is_found_from_the_host() {
     // Its number is a kernel thread's on the host, too.
     let sighting = locks[0]["sightings"].as_array().unwrap().iter().find(|s| s["is_owner"] == true).unwrap();
     assert_eq!((&sighting["host_pid"], &sighting["ns_pid"]), (&process.host_pid.into(), &process.pid.into()));
-    assert_eq!((&sighting["program"], &sighting["role"]), (&"openclaw-gatewa".into(), &"open-claw".into()));
+    assert_eq!((&sighting["program"], &sighting["role"]), (&"openclaw-gatewa".into(), &"openclaw".into()));
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn a_hidden_owner_is_not_a_dead_owner() {
         let nobody = |path: &Path| verdict(&as_nobody(&container, &doctor, &[path]));
         assert_eq!(
             nobody(living.path()),
-            "legacy-unverifiable start-ticks-unreadable out-of-sight restricted 1",
+            "legacy-unverifiable start-ticks-unreadable likely-held restricted 1",
             "hidepid={mode}"
         );
         assert_eq!(nobody(dead.path()), "stale-dead-pid owner-hidden out-of-sight restricted 1", "hidepid={mode}");

@@ -47,7 +47,7 @@ fn a_living_runtime_with_the_recorded_pid_may_be_the_owner() {
     lock(stage.path(), &record(process.pid, None));
     let answer = on_host(stage.path());
     assert_eq!(verdict(&answer), "legacy-unverifiable carrier-may-be-owner likely-held host 1");
-    assert_eq!(answer.lock()["sightings"][0]["role"], "java-script");
+    assert_eq!(answer.lock()["sightings"][0]["role"], "javascript");
     let vouched = container.scan(&[stage.path(), Path::new("--assume-single-writer")]);
     assert_eq!(verdict(&vouched), "legacy-unverifiable carrier-may-be-owner likely-held namespace 1");
 }

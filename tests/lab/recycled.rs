@@ -66,5 +66,5 @@ fn a_restarted_gateway_that_got_its_old_pid_leans_to_stale() {
     lock(stage.path(), &record(7, Some(gateway.ticks + 5)));
     let answer = container.scan(&["/vol"]);
     assert_eq!(verdict(&answer), "stale-recycled-pid restarted-container likely-stale namespace 1");
-    assert_eq!(answer.lock()["sightings"][0]["role"], "open-claw");
+    assert_eq!(answer.lock()["sightings"][0]["role"], "openclaw");
 }
