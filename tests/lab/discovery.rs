@@ -83,8 +83,10 @@ fn a_state_dir_that_is_a_link_to_a_volume_is_one_root_however_often_it_is_named(
     let answer = discover();
     let json = answer.json();
     let root = stage.path().join("state/plugin-runtime-deps");
-    let inode = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(&root).unwrap());
-    let roots: Vec<&Value> = json["roots"].as_array().unwrap().iter().filter(|root| root["inode"] == inode).collect();
+    let stat = rustix::fs::stat(&root).unwrap();
+    let device = format!("{}:{}", rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
+    let is_it = |root: &&Value| root["inode"] == stat.st_ino && root["device"] == device;
+    let roots: Vec<&Value> = json["roots"].as_array().unwrap().iter().filter(is_it).collect();
     assert_eq!(roots.len(), 1, "{}", answer.out());
     let named = roots[0]["also"].as_array().unwrap().len() + 1;
     assert!(named >= 3, "by a variable, by the home, and by the sibling: {}", roots[0]);
