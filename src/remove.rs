@@ -187,6 +187,9 @@ impl Removal<'_> {
         (self.at)(Step::Judged);
 
         if reading.record_inode.is_some() {
+            // Judging looks through /proc and a receipt waits for its disk: time enough for a change.
+            let last = lock::read_opened(&lock, self.lock.family, self.pid_max).map_err(act("cannot read the lock"))?;
+            self.unchanged(&last)?;
             let record = self.lock.family.form.record_name();
             match rustix::fs::unlinkat(&lock, record, AtFlags::empty()) {
                 Ok(()) => {}
@@ -311,8 +314,17 @@ fn take_turn(parent: &Dir) -> Result<(), Outcome> {
     }
 }
 
+/// Makes a directory as the judged one was. Owner and mode are set through a descriptor: the
+/// name may be swapped under our hands, and the umask takes no part in what stood there.
 fn remake(parent: &Dir, name: &str, like: &Meta) -> Result<(), Errno> {
-    rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(u32::from(like.mode) & 0o7777))?;
+    let mode = Mode::from_raw_mode(u32::from(like.mode) & 0o7777);
+    rustix::fs::mkdirat(parent, name, mode)?;
+    let made = parent.open_below(Path::new(name), Crossing::SameMount)?;
+    if made.meta()?.uid != rustix::process::geteuid().as_raw() {
+        return Err(Errno::EXIST);
+    }
     let (uid, gid) = (rustix::fs::Uid::from_raw(like.uid), rustix::fs::Gid::from_raw(like.gid));
-    rustix::fs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+    rustix::fs::fchown(&made, Some(uid), Some(gid))?;
+    // After the owner: a change of owner takes the set-group-ID bit away.
+    rustix::fs::fchmod(&made, mode)
 }

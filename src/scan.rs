@@ -332,7 +332,8 @@ impl World {
         let Findings { roots, locks, look_alikes, problems: more, vanished, entries } = findings;
         let mut judged: Vec<JudgedLock> =
             locks.into_iter().map(|found| judge_one(found, &roots, &mut gatherer, &view, &versions)).collect();
-        judged.sort_by(|a, b| a.path.cmp(&b.path));
+        // By bytes: the components of paths would be taken apart a hundred thousand times.
+        judged.sort_by_cached_key(|lock| lock.path.as_os_str().to_owned());
         let boot_id = self.proc.as_ref().and_then(|proc| proc.read("sys/kernel/random/boot_id").ok());
         let host = HostFacts {
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
@@ -408,6 +409,7 @@ struct Gatherer<'a> {
     world: &'a World,
     now: ClockReading,
     candidates: HashMap<u32, Vec<Candidate>>,
+    clock_steps: HashMap<u32, Option<u64>>,
     workplaces: HashMap<u32, Workplaces>,
     exports: Exports,
     mount_roots: HashMap<u64, SoleAccess>,
@@ -422,6 +424,7 @@ impl<'a> Gatherer<'a> {
             world,
             now,
             candidates: HashMap::new(),
+            clock_steps: HashMap::new(),
             workplaces: HashMap::new(),
             exports,
             mount_roots: HashMap::new(),
@@ -461,16 +464,20 @@ impl<'a> Gatherer<'a> {
         self.candidates.entry(pid).or_insert_with(read).clone()
     }
 
-    fn add_witness(&self, candidates: &mut [Candidate]) {
+    fn add_witness(&mut self, candidates: &mut [Candidate]) {
         let (Some(proc), Some(sweep)) = (&self.world.proc, &self.world.sweep) else { return };
+        let (reader, now) = (self.world.reader, self.now);
         for candidate in candidates.iter_mut().filter(|candidate| candidate.may_be_runtime()) {
-            let (proc, entries, reader, now) = (Arc::clone(proc), sweep.entries.clone(), self.world.reader, self.now);
             let pid = candidate.pid;
-            let step = bounded::run(LOOK_LIMIT, move || match observe(&proc, pid, &reader, &now) {
-                Observed::Process(_, dir) => witness::clock_step_ms(&proc, &dir, &entries, &now),
-                _ => None,
-            });
-            candidate.clock_step_ms = step.flatten();
+            let ask = || {
+                let (proc, entries) = (Arc::clone(proc), sweep.entries.clone());
+                let step = bounded::run(LOOK_LIMIT, move || match observe(&proc, pid, &reader, &now) {
+                    Observed::Process(_, dir) => witness::clock_step_ms(&proc, &dir, &entries, &now),
+                    _ => None,
+                });
+                step.flatten()
+            };
+            candidate.clock_step_ms = *self.clock_steps.entry(pid).or_insert_with(ask);
         }
     }
 
@@ -490,6 +497,9 @@ impl<'a> Gatherer<'a> {
                 "{name} (pid {pid}) may share this directory with another kernel"
             ));
         }
+        if self.exports.are_none() {
+            return Reach::ThisKernel;
+        }
         let mount = self.world.mounts.as_ref().and_then(|mounts| mounts.by_id(found.guarded.mount_id));
         let place = mount.and_then(|mount| Some((mount.device, mount.in_filesystem(path)?)));
         match self.exports.covering(place.as_ref(), path) {
@@ -507,6 +517,11 @@ impl<'a> Gatherer<'a> {
             }
             if let Some(nested) = &sight.nested {
                 return SoleAccess::No(nested.clone());
+            }
+            // `unshare --pid --mount-proc` in a container leaves the container's own /proc below
+            // its new one: the layer belongs to the container, whose processes are out of sight.
+            if mounts.as_ref().is_some_and(MountTable::holds_several_procfs) {
+                return SoleAccess::No("a second procfs is mounted: a PID namespace inside the container".to_owned());
             }
             match mounts.as_ref().and_then(|mounts| mounts.by_id(found.reading.meta.mount_id)) {
                 Some(mount) if mount.mount_point == Path::new("/") && mount.kind == "overlay" => SoleAccess::OwnLayer,

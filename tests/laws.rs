@@ -86,14 +86,16 @@ fn candidate() -> impl Strategy<Value = Candidate> {
         TimeNamespace::Unknown,
     ];
     let roles = vec![Role::OpenClaw, Role::JavaScript, Role::Other, Role::Unreadable];
-    let steps = vec![None, Some(0), Some(500), Some(u64::MAX)];
+    let steps = vec![None, Some(0), Some(0), Some(500), Some(u64::MAX)];
+    // Just now is later than nearly everything: the start that rows 4 and 5 ask for.
+    let start = prop_oneof![1 => Just(Some(NOW)), 1 => moment()];
     (
         prop::sample::select(ticks),
         prop::sample::select(lives),
         prop::sample::select(clocks),
         prop::sample::select(roles),
         prop::sample::select(steps),
-        moment(),
+        start,
         prop::bool::weighted(0.2),
         prop::bool::weighted(0.7),
         prop::bool::weighted(0.1),

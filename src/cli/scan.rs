@@ -11,6 +11,9 @@ use openclaw_doctor::report::v1::{ScanReport, Summary};
 use openclaw_doctor::scan::{Request, Scan, scan};
 use std::io::{BufWriter, Write};
 
+/// What a pipe takes at once.
+const OUT_BYTES: usize = 64 * 1024;
+
 pub(crate) fn run(args: &ScanArgs, common: &Common) -> Result<u8, Failure> {
     let request = common.request(args.paths.clone());
     let mut scan = with_progress(&request, common);
@@ -20,7 +23,7 @@ pub(crate) fn run(args: &ScanArgs, common: &Common) -> Result<u8, Failure> {
         // The next command would name them again.
         named.clear();
     }
-    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut out = BufWriter::with_capacity(OUT_BYTES, std::io::stdout().lock());
     match (common.quiet, args.json) {
         (true, _) => {}
         (false, true) => write_pretty(&mut out, &ScanReport::new(&scan))?,

@@ -365,5 +365,5 @@ fn walk_root(shared: &Shared, index: usize) {
     let alive = || {
         headway.fetch_add(1, Ordering::Relaxed);
     };
-    walk.run(&alive, &mut |event| shared.tell([Message::Walk(event)]));
+    walk.run(&alive, &|event| shared.tell([Message::Walk(event)]));
 }

@@ -89,6 +89,12 @@ impl Exports {
         exports
     }
 
+    /// Whether nothing is exported, so that no directory has to be compared.
+    #[must_use]
+    pub fn are_none(&self) -> bool {
+        self.directories.is_empty() && !self.unreadable
+    }
+
     /// The export that a directory lies under, told by where it lies in its filesystem.
     #[must_use]
     pub fn covering(&self, place: Option<&((u32, u32), PathBuf)>, path: &Path) -> Option<String> {

@@ -47,6 +47,10 @@ impl Formatter for EscapingLine {
 }
 
 fn write_escaped<W: ?Sized + Write>(writer: &mut W, fragment: &str) -> io::Result<()> {
+    // Nearly every text of a report: nothing to look for character by character.
+    if fragment.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return writer.write_all(fragment.as_bytes());
+    }
     let mut plain_from = 0;
     for (at, c) in fragment.char_indices().filter(|(_, c)| !is_plain(*c)) {
         writer.write_all(fragment.get(plain_from..at).unwrap_or_default().as_bytes())?;

@@ -267,21 +267,27 @@ pub(crate) fn read_to_end(fd: impl AsFd, limit: u64) -> Result<Option<Vec<u8>>, 
     read_sized(fd, None, limit)
 }
 
+/// What is read at once, where the size is not known.
+const CHUNK: usize = 4096;
+
 /// Reads to the end, at most `limit` bytes. A size that is known and reached by a read that
 /// had room for more is the end: no second read asks for it.
 fn read_sized(fd: impl AsFd, size: Option<u64>, limit: u64) -> Result<Option<Vec<u8>>, Errno> {
-    let mut bytes = Vec::new();
-    let mut chunk = [0_u8; 4096];
+    // One byte of room beyond the size shows whether the file has grown.
+    let expected = size.map_or(limit, |size| size.saturating_add(1));
+    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(CHUNK).min(CHUNK));
     loop {
-        match rustix::io::read(&fd, &mut chunk) {
+        if bytes.len() == bytes.capacity() {
+            bytes.reserve(CHUNK);
+        }
+        match rustix::io::read(&fd, rustix::buffer::spare_capacity(&mut bytes)) {
             Ok(0) => return Ok(Some(bytes)),
-            Ok(count) => {
-                bytes.extend_from_slice(chunk.get(..count).unwrap_or_default());
+            Ok(_) => {
                 let length = bytes.len() as u64;
                 if length > limit {
                     return Ok(None);
                 }
-                if count < chunk.len() && size == Some(length) {
+                if bytes.len() < bytes.capacity() && size == Some(length) {
                     return Ok(Some(bytes));
                 }
             }

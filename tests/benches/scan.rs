@@ -81,7 +81,7 @@ fn cost_per_process(owners: &Owners) -> Answer<()> {
     let most: u32 =
         std::env::var_os("PROCESSES").map_or(Some(2_000), |value| value.to_str()?.parse().ok()).unwrap_or(0);
     let root = stage_root(3, owners)?;
-    let mut measure = |processes: u32| -> Answer<f64> {
+    let measure = |processes: u32| -> Answer<f64> {
         let _crowd = Crowd::start(processes)?;
         let [taken] = in_turns(15, [scan(root.path(), true)])?;
         Ok(milliseconds(taken.wall) * 1000.0)
