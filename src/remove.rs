@@ -282,9 +282,9 @@ impl Removal<'_> {
 /// An answer that comes too late to be true costs only that: rmdir decides.
 fn may_be_removed(parent: &Dir, lock: &Meta) -> Result<(), Errno> {
     // The plain faccessat(2): older seccomp profiles answer faccessat2 with EPERM.
-    match rustix::fs::accessat(parent, c".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::empty()) {
-        Err(errno @ (Errno::ACCESS | Errno::PERM | Errno::ROFS)) => return Err(errno),
-        _ => {}
+    let access = rustix::fs::accessat(parent, c".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::empty());
+    if let Err(errno @ (Errno::ACCESS | Errno::PERM | Errno::ROFS)) = access {
+        return Err(errno);
     }
     let above = parent.meta()?;
     let sticky = above.mode & Mode::SVTX.bits() as u16 != 0;

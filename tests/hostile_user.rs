@@ -315,8 +315,7 @@ fn under_exchange(field: &Field, one: &Path, other: &Path, restore: &dyn Fn() ->
     assert!(attacker.0.try_wait().unwrap().is_none(), "the attacker has ended");
     let told = std::fs::read(field.receipt()).unwrap_or_default();
     assert!(!String::from_utf8_lossy(&told).contains(SECRET));
-    println!("{what}: 75 runs in {:?}, the lock inside was taken {taken} times", began.elapsed());
-    assert!(taken > 0, "{what}: it never came near the lock");
+    assert!(taken > 0, "{what}: in {:?} it never came near the lock", began.elapsed());
 }
 
 #[test]
