@@ -210,6 +210,23 @@ fn no_outcome_or_consent_is_missing_from_the_schema_or_only_there() {
     assert_eq!(words("/$defs/lock/properties/consent/enum"), consents.collect());
 }
 
+/// A program that reads the locks of a scan reads those of a repair as well.
+#[test]
+fn the_fields_of_a_scan_mean_the_same_in_a_repair() {
+    let scan: Value = serde_json::from_str(include_str!("../docs/scan-v1.schema.json")).unwrap();
+    let repair = schema();
+    let same = |at: &str, but: &[&str]| {
+        let shared = scan.pointer(at).unwrap_or_else(|| panic!("no {at}")).as_object().unwrap();
+        assert!(shared.len() > but.len() + 5, "{at}");
+        for (name, meaning) in shared.iter().filter(|(name, _)| !but.contains(&name.as_str())) {
+            assert_eq!(repair.pointer(at).unwrap().get(name), Some(meaning), "{at}/{name}");
+        }
+    };
+    same("/properties", &["schema", "locks", "exit_code"]);
+    same("/$defs", &["lock", "summary"]);
+    same("/$defs/lock/properties", &[]);
+}
+
 #[test]
 fn the_printed_schema_is_the_one_in_the_docs() {
     let answer = doctor(["schema", "repair"]);

@@ -93,9 +93,12 @@ impl RootSpec {
         }
     }
 
-    /// Opens it; a root that is a symbolic link is resolved, once, inside its own root.
+    /// Opens it; a root that is a symbolic link is resolved, once, inside its own root. The
+    /// directory of a single lock is not: whoever owns the stage root can put a link there, and
+    /// the operator who pastes the path of a lock means the one that was shown.
     pub(crate) fn open(&self, proc: Option<&ProcDir>) -> Result<Dir, Errno> {
         match (self.via, proc) {
+            (None, _) if self.only.is_some() => Dir::open_no_link(&self.path),
             (None, _) => Dir::open_root(&self.path),
             (Some(pid), Some(proc)) => proc.process(pid)?.open_link("root")?.open_in_root(&self.path),
             (Some(_), None) => Err(Errno::NOENT),

@@ -80,6 +80,19 @@ impl Dir {
         Ok(Self { fd })
     }
 
+    /// Opens a directory that is not itself a symbolic link; links before its last name are followed.
+    ///
+    /// Errors: `ELOOP` for a symbolic link.
+    pub fn open_no_link(path: &Path) -> Result<Self, Errno> {
+        let open = rustix::fs::open(path, DIRECTORY | OFlags::NOFOLLOW, Mode::empty());
+        let fd = open.map_err(|errno| {
+            // With O_DIRECTORY a link is ENOTDIR.
+            let is_link = || rustix::fs::readlink(path, Vec::new()).is_ok();
+            if errno == Errno::NOTDIR && is_link() { Errno::LOOP } else { errno }
+        })?;
+        Ok(Self { fd })
+    }
+
     /// Opens an absolute path as a process with this root directory would: a symbolic link in
     /// it, absolute or not, stays inside.
     ///
