@@ -2,7 +2,7 @@
 //!
 //! In: facts and a verdict. Out: text. Pure; the caller prints, colours and sanitises.
 
-use crate::evidence::{Candidate, Life, LockFacts, Reach, SoleAccess, View};
+use crate::evidence::{Candidate, Life, LockFacts, Reach, SoleAccess, Vantage, View};
 use crate::record::Owner;
 use crate::units::EpochMs;
 use crate::verdict::{Classification, Leaning, Reason, Standing, Verdict};
@@ -20,9 +20,7 @@ pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
     };
     match verdict.reason {
         Reason::OwnerAlive => match owning(lock) {
-            Some(process) => {
-                format!("{} is the recorded owner: pid {pid}, started at tick {}", name(process), ticks(owner))
-            }
+            Some(process) => format!("{} is the recorded owner: it started at tick {}", name(process), ticks(owner)),
             None => format!("pid {pid} is the recorded owner"),
         },
         Reason::IdentityContradicted => format!(
@@ -30,7 +28,9 @@ pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
             ticks(owner)
         ),
         Reason::NoSuchProcess | Reason::StartTicksDiffer => proc,
-        Reason::StartTicksUnreadable => format!("pid {pid} is alive and its start time cannot be read"),
+        Reason::StartTicksUnreadable => {
+            format!("pid {pid} is {}, and its start time cannot be read: it may be the owner", carrier())
+        }
         Reason::CarrierNotJavascript => format!(
             "the record has no start time to tell the owner by; pid {pid} is now {}, not a JavaScript runtime",
             carrier()
@@ -91,7 +91,7 @@ pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
                 "{proc}, but a process in a time namespace of its own may have been restored with another start time"
             )
         }
-        Reason::NotProcfs => format!("{proc}, but {}", view.why),
+        Reason::NotProcfs => format!("{}, but {}", here(&proc, lock), view.why),
         Reason::ProcessTableUnreadable => format!("the record names pid {pid}, but {}", view.why),
     }
 }
@@ -115,15 +115,28 @@ pub fn advice(lock: &LockFacts, verdict: &Verdict, path: &str, view: &View) -> S
         Standing::Leaning(_) if verdict.reason == Reason::RecordUnreadable => {
             "run it as root, or as the user who owns the lock".to_owned()
         }
-        Standing::Leaning(Leaning::OutOfSight) => match &view.lift {
-            Some(lift) => lift.clone(),
-            None => {
-                format!("make sure on every machine that shares it, then: openclaw-doctor repair --lock {path} --yes")
-            }
-        },
+        Standing::Leaning(Leaning::OutOfSight) => out_of_sight_advice(verdict.reason, path, view),
         Standing::Leaning(Leaning::LikelyHeld) => {
             format!("look first; if you know that nobody holds it: openclaw-doctor repair --lock {path} --yes")
         }
+    }
+}
+
+/// What lifts the doubt, and the command that takes the lock without it.
+fn out_of_sight_advice(reason: Reason, path: &str, view: &View) -> String {
+    let alone = "run it on the host; or, if nothing outside this container writes there";
+    match (reason, view.vantage, &view.lift) {
+        (Reason::SharedVolume, Vantage::Namespace, _) => {
+            format!("{alone}: openclaw-doctor repair --assume-single-writer {path}")
+        }
+        // The operator's word makes it likely stale, and no proof.
+        (Reason::CarrierNotJavascript, Vantage::Namespace, _) => {
+            format!("{alone}: openclaw-doctor repair --assume-single-writer --yes {path}")
+        }
+        (_, Vantage::Restricted, Some(lift)) => {
+            format!("{lift}; or, if you know that nobody holds it: openclaw-doctor repair --lock {path} --yes")
+        }
+        _ => format!("make sure on every machine that shares it, then: openclaw-doctor repair --lock {path} --yes"),
     }
 }
 
@@ -140,6 +153,12 @@ pub fn span(milliseconds: i64) -> String {
     }
 }
 
+/// The living process to show for a lock: a possible owner before a kernel thread.
+#[must_use]
+pub fn carrier(lock: &LockFacts) -> Option<&Candidate> {
+    living(lock).first().copied()
+}
+
 /// Since when the lock stands: as recorded, else as the file says.
 #[must_use]
 pub fn since(lock: &LockFacts) -> Option<EpochMs> {
@@ -150,11 +169,17 @@ pub fn since(lock: &LockFacts) -> Option<EpochMs> {
 #[must_use]
 pub fn owning(lock: &LockFacts) -> Option<&Candidate> {
     let recorded = lock.record.owner()?.start_ticks?;
-    lock.candidates.iter().find(|candidate| candidate.life != Life::Dead && candidate.start_ticks.contains(&recorded))
+    lock.candidates.iter().find(|candidate| {
+        candidate.life != Life::Dead && !candidate.kernel_thread && candidate.start_ticks.contains(&recorded)
+    })
+}
+
+fn program(process: &Candidate) -> &str {
+    process.program.as_deref().unwrap_or("a process that cannot be read")
 }
 
 fn name(process: &Candidate) -> String {
-    let program = process.program.as_deref().unwrap_or("unknown");
+    let program = program(process);
     match (&process.container, process.own_namespace) {
         (Some(container), _) => format!("{program} (pid {} here, container {container})", process.pid),
         (None, true) => format!("{program} (pid {})", process.pid),
@@ -162,23 +187,31 @@ fn name(process: &Candidate) -> String {
     }
 }
 
+/// The living processes that carry the pid. Kernel threads own nothing: they are named only
+/// where nobody else is.
+fn living(lock: &LockFacts) -> Vec<&Candidate> {
+    let living = || lock.candidates.iter().filter(|candidate| candidate.life != Life::Dead);
+    let users: Vec<&Candidate> = living().filter(|candidate| !candidate.kernel_thread).collect();
+    if users.is_empty() { living().collect() } else { users }
+}
+
 fn carriers(lock: &LockFacts) -> String {
-    let living = lock.candidates.iter().filter(|candidate| candidate.life != Life::Dead);
-    let names: Vec<String> = living
+    let names: Vec<String> = living(lock)
+        .into_iter()
         .take(3)
         .map(|process| {
             let kernel = if process.kernel_thread { "kernel thread " } else { "" };
-            format!("{kernel}{}", name(process))
+            // The sentence has named the pid already.
+            let name = if process.pid == process.ns_pid { program(process).to_owned() } else { name(process) };
+            format!("{kernel}{name}")
         })
         .collect();
-    names.join(", ")
+    names.join(" and ")
 }
 
 fn recycled(owner: Option<&Owner>, lock: &LockFacts) -> String {
-    let started: Vec<String> = lock
-        .candidates
-        .iter()
-        .filter(|candidate| candidate.life != Life::Dead)
+    let started: Vec<String> = living(lock)
+        .into_iter()
         .filter_map(|candidate| candidate.start_ticks.last().map(|ticks| ticks.0.to_string()))
         .take(3)
         .collect();

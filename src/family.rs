@@ -21,6 +21,8 @@ pub struct Family {
     pub unwritten_grace_ms: i64,
     /// How long a lease without a pid lasts, in milliseconds.
     pub anonymous_lease_ms: i64,
+    /// Whether it may ever be removed.
+    pub removal: Removal,
     /// What the lock protects.
     pub guards: &'static str,
     /// The releases that write it.
@@ -29,6 +31,15 @@ pub struct Family {
     pub waiting: &'static str,
     /// What a wrong removal breaks.
     pub harm: &'static str,
+}
+
+/// Whether a family's locks may be removed at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// On a proof or a consent.
+    OnWarrant,
+    /// Never: the kernel releases it, or its writer leaves it on purpose.
+    Never,
 }
 
 /// What a lock is on disk.
@@ -60,6 +71,7 @@ pub static FAMILIES: &[Family] = &[
         parse: record::parse_runtime_deps,
         unwritten_grace_ms: 30_000,
         anonymous_lease_ms: 600_000,
+        removal: Removal::OnWarrant,
         guards: "the npm install of a plugin's dependencies into its version directory",
         releases: "2026.4.24 to 2026.4.30-beta.1",
         waiting: "OpenClaw polls every 100 ms for five minutes, then fails with “Timed out waiting for bundled runtime deps lock at …”, once for each plugin",
@@ -72,6 +84,7 @@ pub static FAMILIES: &[Family] = &[
         parse: record::parse_runtime_deps,
         unwritten_grace_ms: 30_000,
         anonymous_lease_ms: 600_000,
+        removal: Removal::OnWarrant,
         guards: "the copy of a bundled plugin's files into its version directory",
         releases: "2026.4.25 to 2026.4.30-beta.1",
         waiting: "OpenClaw polls every 100 ms for five minutes, then fails with “Timed out waiting for bundled runtime deps lock at …”, once for each plugin",

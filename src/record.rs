@@ -6,7 +6,7 @@
 
 use crate::units::{EpochMs, StartTicks};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Largest record that is read, in bytes. OpenClaw writes under 1 KiB.
@@ -219,7 +219,7 @@ impl<'de> Deserialize<'de> for TopLevel {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TopLevel, A::Error> {
                 let mut fields = Fields::default();
-                let mut seen = HashSet::new();
+                let mut seen = BTreeSet::new();
                 let mut twice = false;
                 while let Some(key) = map.next_key::<String>()? {
                     let value = map.next_value::<Scalar>()?;

@@ -3,6 +3,7 @@
 //! In: what the operator asked for. Out: every lock with its facts and verdict, and everything
 //! that could not be seen. Called by the command line and by tests. Writes nothing, anywhere.
 
+use crate::discover::lock::LockReading;
 use crate::discover::{self, Findings, FoundLock, LookAlike, Problem, Progress, RootReport, RootSpec, places};
 use crate::evidence::{Candidate, InUse, LockFacts, ProcSource, Reach, SoleAccess, Vantage, View};
 use crate::process::identity::{Observed, Reader, observe};
@@ -13,11 +14,13 @@ use crate::process::table::Sweep;
 use crate::process::vantage::{self, Sight};
 use crate::process::witness;
 use crate::process::workers::Workplaces;
+use crate::quote::shell_word;
 use crate::record::PID_LIMIT;
 use crate::sys::tree::Dir;
 use crate::sys::{bounded, clock, mounts::MountTable};
 use crate::units::ClockReading;
 use crate::verdict::{Leaning, Standing, Verdict, judge};
+use rustix::io::Errno;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -110,32 +113,90 @@ pub enum Blocks {
 
 /// Looks, gathers, judges. `progress` is told how far it has come.
 pub fn scan(request: &Request, progress: &mut dyn FnMut(Progress)) -> Scan {
-    let mut world = World::open(request);
-    let discovers = request.discover || request.paths.is_empty();
-    let mut problems = Vec::new();
-    if discovers {
-        world.sweep_now();
-        match &world.sweep {
-            Some(_) => world.find_running(&mut problems),
-            None => problems.push(Problem {
-                path: request.proc.clone(),
-                cause: format!("{}, so the directories of running OpenClaw processes are not known", world.sight.why),
-                next_step: world.sight.lift.clone().unwrap_or_default(),
-            }),
+    Session::open(request).scan(progress)
+}
+
+/// A run over one machine: a scan, and then, for a repair, second looks at single locks.
+pub struct Session<'a> {
+    request: &'a Request,
+    world: World,
+}
+
+impl<'a> Session<'a> {
+    /// Opens the proc directory and tells what can be seen.
+    #[must_use]
+    pub fn open(request: &'a Request) -> Self {
+        Self { request, world: World::open(request) }
+    }
+
+    /// Where the pids come from.
+    #[must_use]
+    pub fn proc_source(&self) -> ProcSource {
+        self.world.sight.source
+    }
+
+    /// The kernel's largest pid.
+    #[must_use]
+    pub fn pid_max(&self) -> u64 {
+        self.world.pid_max
+    }
+
+    /// Looks, gathers, judges.
+    pub fn scan(&mut self, progress: &mut dyn FnMut(Progress)) -> Scan {
+        let (request, world) = (self.request, &mut self.world);
+        let discovers = request.discover || request.paths.is_empty();
+        let mut problems = Vec::new();
+        if discovers {
+            world.sweep_now();
+            match &world.sweep {
+                Some(_) => world.find_running(&mut problems),
+                None => problems.push(Problem {
+                    path: request.proc.clone(),
+                    cause: format!(
+                        "{}, so the directories of running OpenClaw processes are not known",
+                        world.sight.why
+                    ),
+                    next_step: world.sight.lift.clone().unwrap_or_default(),
+                }),
+            }
         }
+        let (specs, mut packages) = world.specs(request, discovers, &mut problems);
+        let proc = world.proc.clone();
+        let findings = discover::gather(specs, proc, request.proc.clone(), world.pid_max, progress);
+        world.sweep_for(&findings);
+        if !discovers && findings.locks.iter().any(|lock| version_name(lock, &findings).is_some()) {
+            world.find_running(&mut problems);
+        }
+        packages.extend(world.running.iter().flat_map(|running| running.packages.iter().cloned()));
+        let mut versions: Vec<String> = packages.into_iter().map(|package| package.version).collect();
+        versions.sort();
+        versions.dedup();
+        world.judge_all(request, findings, problems, versions)
     }
-    let (specs, mut packages) = world.specs(request, discovers, &mut problems);
-    let proc = world.proc.clone();
-    let findings = discover::gather(specs, proc, request.proc.clone(), world.pid_max, progress);
-    world.sweep_for(&findings);
-    if !discovers && findings.locks.iter().any(|lock| version_name(lock, &findings).is_some()) {
-        world.find_running(&mut problems);
+
+    /// Opens the root that a lock was found below, if it is still the same directory.
+    ///
+    /// Errors: `ESTALE` if another directory stands there now; those of open(2).
+    pub fn open_root(&self, root: &RootReport) -> Result<Dir, Errno> {
+        let dir = root.spec.open(self.world.proc.as_deref())?;
+        let same = root.meta.is_some_and(|meta| dir.meta().is_ok_and(|now| now.same_file(&meta)));
+        if same { Ok(dir) } else { Err(Errno::STALE) }
     }
-    packages.extend(world.running.iter().flat_map(|running| running.packages.iter().cloned()));
-    let mut versions: Vec<String> = packages.into_iter().map(|package| package.version).collect();
-    versions.sort();
-    versions.dedup();
-    world.judge_all(request, findings, problems, versions)
+
+    /// Sweeps /proc again: what a question left standing may have changed.
+    pub fn look_again(&mut self) {
+        self.world.sweep_now();
+    }
+
+    /// Judges a lock again from a fresh reading; its known candidates are read again too.
+    #[must_use]
+    pub fn judge_again(&self, lock: &JudgedLock, reading: &LockReading) -> Verdict {
+        let now = clock::read();
+        let view = self.world.view(self.request, &now);
+        let found = FoundLock { reading: reading.clone(), below: lock.found.below.clone(), ..lock.found };
+        let mut gatherer = Gatherer::new(&self.world, now);
+        judge_facts(&found, &lock.path, &mut gatherer, &view).1
+    }
 }
 
 /// The machine, as far as this run has looked at it.
@@ -159,7 +220,7 @@ impl World {
                 (Some(Arc::new(proc)), sight)
             }
             Err(errno) => {
-                let why = format!("{} cannot be read: {}", request.proc.display(), crate::sys::words(errno));
+                let why = format!("{} cannot be read: {}", shell_word(&request.proc), crate::sys::words(errno));
                 (None, Sight::none(why))
             }
         };
@@ -264,14 +325,15 @@ impl World {
         }
     }
 
-    fn judge_all(self, request: &Request, findings: Findings, problems: Vec<Problem>, versions: Vec<String>) -> Scan {
+    fn judge_all(&self, request: &Request, findings: Findings, problems: Vec<Problem>, versions: Vec<String>) -> Scan {
         let now = clock::read();
         let view = self.view(request, &now);
-        let mut gatherer = Gatherer::new(&self, now, &findings);
+        let mut gatherer = Gatherer::new(self, now);
         let Findings { roots, locks, look_alikes, problems: more, vanished, entries } = findings;
         let mut judged: Vec<JudgedLock> =
             locks.into_iter().map(|found| judge_one(found, &roots, &mut gatherer, &view, &versions)).collect();
-        judged.sort_by(|a, b| a.path.cmp(&b.path));
+        // By bytes: the components of paths would be taken apart a hundred thousand times.
+        judged.sort_by_cached_key(|lock| lock.path.as_os_str().to_owned());
         let boot_id = self.proc.as_ref().and_then(|proc| proc.read("sys/kernel/random/boot_id").ok());
         let host = HostFacts {
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
@@ -321,18 +383,25 @@ fn judge_one(
 ) -> JudgedLock {
     let root = roots.get(found.root);
     let path = root.map(|root| root.path.join(&found.below)).unwrap_or_default();
-    let mut facts = gatherer.facts(&found, &path, view);
-    let mut verdict = judge(found.family, &facts, view);
+    let (facts, verdict) = judge_facts(&found, &path, gatherer, view);
+    JudgedLock { id: id(&found, root), blocks: blocks(&path, versions), path, facts, verdict, found }
+}
+
+/// Gathers and judges. Who works in the directory is asked only where it can still matter.
+fn judge_facts(found: &FoundLock, path: &Path, gatherer: &mut Gatherer<'_>, view: &View) -> (LockFacts, Verdict) {
+    let mut facts = gatherer.facts(found, path, view);
+    let verdict = judge(found.family, &facts, view);
     let may_go = match verdict.standing {
         Standing::Proven(_) => true,
         Standing::Leaning(leaning) => leaning != Leaning::LikelyHeld,
         Standing::Held => false,
     };
-    if may_go && view.source != ProcSource::NotProcfs && facts.record.owner().is_some() {
-        facts.in_use = gatherer.in_use(&found);
-        verdict = judge(found.family, &facts, view);
+    if !may_go || view.source == ProcSource::NotProcfs || facts.record.owner().is_none() {
+        return (facts, verdict);
     }
-    JudgedLock { id: id(&found, root), blocks: blocks(&path, versions), path, facts, verdict, found }
+    facts.in_use = gatherer.in_use(found);
+    let verdict = judge(found.family, &facts, view);
+    (facts, verdict)
 }
 
 /// Collects the facts of locks, reading each process once.
@@ -340,23 +409,22 @@ struct Gatherer<'a> {
     world: &'a World,
     now: ClockReading,
     candidates: HashMap<u32, Vec<Candidate>>,
+    clock_steps: HashMap<u32, Option<u64>>,
     workplaces: HashMap<u32, Workplaces>,
     exports: Exports,
     mount_roots: HashMap<u64, SoleAccess>,
 }
 
 impl<'a> Gatherer<'a> {
-    fn new(world: &'a World, now: ClockReading, findings: &Findings) -> Self {
+    fn new(world: &'a World, now: ClockReading) -> Self {
         let empty = MountTable::default();
         let mounts = world.mounts.as_ref().unwrap_or(&empty);
-        let exports = match &world.sweep {
-            Some(sweep) if !findings.locks.is_empty() => sweep.sharing.exports(mounts),
-            _ => Exports::default(),
-        };
+        let exports = world.sweep.as_ref().map(|sweep| sweep.sharing.exports(mounts)).unwrap_or_default();
         Self {
             world,
             now,
             candidates: HashMap::new(),
+            clock_steps: HashMap::new(),
             workplaces: HashMap::new(),
             exports,
             mount_roots: HashMap::new(),
@@ -396,16 +464,20 @@ impl<'a> Gatherer<'a> {
         self.candidates.entry(pid).or_insert_with(read).clone()
     }
 
-    fn add_witness(&self, candidates: &mut [Candidate]) {
+    fn add_witness(&mut self, candidates: &mut [Candidate]) {
         let (Some(proc), Some(sweep)) = (&self.world.proc, &self.world.sweep) else { return };
+        let (reader, now) = (self.world.reader, self.now);
         for candidate in candidates.iter_mut().filter(|candidate| candidate.may_be_runtime()) {
-            let (proc, entries, reader, now) = (Arc::clone(proc), sweep.entries.clone(), self.world.reader, self.now);
             let pid = candidate.pid;
-            let step = bounded::run(LOOK_LIMIT, move || match observe(&proc, pid, &reader, &now) {
-                Observed::Process(_, dir) => witness::clock_step_ms(&proc, &dir, &entries, &now),
-                _ => None,
-            });
-            candidate.clock_step_ms = step.flatten();
+            let ask = || {
+                let (proc, entries) = (Arc::clone(proc), sweep.entries.clone());
+                let step = bounded::run(LOOK_LIMIT, move || match observe(&proc, pid, &reader, &now) {
+                    Observed::Process(_, dir) => witness::clock_step_ms(&proc, &dir, &entries, &now),
+                    _ => None,
+                });
+                step.flatten()
+            };
+            candidate.clock_step_ms = *self.clock_steps.entry(pid).or_insert_with(ask);
         }
     }
 
@@ -425,6 +497,9 @@ impl<'a> Gatherer<'a> {
                 "{name} (pid {pid}) may share this directory with another kernel"
             ));
         }
+        if self.exports.are_none() {
+            return Reach::ThisKernel;
+        }
         let mount = self.world.mounts.as_ref().and_then(|mounts| mounts.by_id(found.guarded.mount_id));
         let place = mount.and_then(|mount| Some((mount.device, mount.in_filesystem(path)?)));
         match self.exports.covering(place.as_ref(), path) {
@@ -443,11 +518,16 @@ impl<'a> Gatherer<'a> {
             if let Some(nested) = &sight.nested {
                 return SoleAccess::No(nested.clone());
             }
+            // `unshare --pid --mount-proc` in a container leaves the container's own /proc below
+            // its new one: the layer belongs to the container, whose processes are out of sight.
+            if mounts.as_ref().is_some_and(MountTable::holds_several_procfs) {
+                return SoleAccess::No("a second procfs is mounted: a PID namespace inside the container".to_owned());
+            }
             match mounts.as_ref().and_then(|mounts| mounts.by_id(found.reading.meta.mount_id)) {
                 Some(mount) if mount.mount_point == Path::new("/") && mount.kind == "overlay" => SoleAccess::OwnLayer,
                 Some(mount) => SoleAccess::No(format!(
                     "the lock lies on the mount {} ({}), which other containers may share",
-                    mount.mount_point.display(),
+                    shell_word(&mount.mount_point),
                     mount.kind
                 )),
                 None => SoleAccess::No("the lock's mount cannot be told".to_owned()),
@@ -462,8 +542,9 @@ impl<'a> Gatherer<'a> {
         let own_pid = self.world.sight.own_pid;
         let look = || {
             let (proc, entries) = (Arc::clone(proc), sweep.entries.clone());
+            let all = entries.iter().filter(|entry| entry.euid == uid).count();
             let looked = bounded::run(LOOK_LIMIT, move || Workplaces::of_uid(uid, &proc, &entries, own_pid));
-            looked.unwrap_or_default()
+            looked.unwrap_or_else(|| Workplaces::unknown(all))
         };
         let workplaces = self.workplaces.entry(uid).or_insert_with(look);
         let owner = found.reading.record.owner();

@@ -255,7 +255,7 @@ fn by_rows(family: &Family, lock: &LockFacts, view: &View) -> Verdict {
         _ => Leaning::LikelyHeld,
     };
     let unwritten = |reason| {
-        let leaning = abandoned(lock.times.newest(), family.unwritten_grace_ms);
+        let leaning = abandoned(last_sign(lock), family.unwritten_grace_ms);
         Verdict::unverifiable(1, reason, leaning)
     };
     match &lock.record {
@@ -263,15 +263,22 @@ fn by_rows(family: &Family, lock: &LockFacts, view: &View) -> Verdict {
         Record::Empty => unwritten(RecordEmpty),
         Record::Truncated => unwritten(RecordTruncated),
         Record::NotJson => unwritten(RecordNotJson),
-        Record::Unreadable => Verdict::unverifiable(2, Reason::RecordUnreadable, Leaning::OutOfSight),
+        Record::Unreadable => Verdict::unverifiable(2, Reason::RecordUnreadable, Leaning::LikelyHeld),
         Record::Hostile(hostility) => Verdict::unverifiable(2, Reason::from(*hostility), Leaning::LikelyHeld),
         Record::Anonymous { created_at } => {
-            let since = created_at.or(lock.times.newest());
+            let since = created_at.or(last_sign(lock));
             let leaning = abandoned(since, family.anonymous_lease_ms);
             Verdict::unverifiable(3, Reason::RecordWithoutPid, leaning)
         }
         Record::Owner(owner) => judge_owner(owner, lock, view),
     }
+}
+
+/// The newest sign of the writer; `None` if a time that may be the newest cannot be told.
+fn last_sign(lock: &LockFacts) -> Option<EpochMs> {
+    let newest = lock.times.newest();
+    let complete = lock.record == Record::Missing || lock.times.record_modified.is_some();
+    newest.filter(|_| complete && lock.times.lock_modified.is_some())
 }
 
 fn judge_owner(owner: &Owner, lock: &LockFacts, view: &View) -> Verdict {
@@ -286,24 +293,30 @@ fn judge_owner(owner: &Owner, lock: &LockFacts, view: &View) -> Verdict {
     let Some(recorded) = owner.start_ticks else {
         return no_ticks_recorded(owner, &living, lock, view);
     };
-    let twin = living.iter().find(|c| !c.kernel_thread && c.start_ticks.contains(&recorded));
-    if let Some(twin) = twin {
-        return ticks_match(owner, twin, lock);
+    let twin = |c: &&Candidate| !c.kernel_thread && c.start_ticks.contains(&recorded);
+    let twins: Vec<&Candidate> = living.iter().copied().filter(twin).collect();
+    if !twins.is_empty() {
+        return ticks_match(owner, &twins, lock);
     }
-    if living.iter().any(|c| !c.kernel_thread && c.start_ticks.is_empty()) {
+    // Without its clock offsets, the ticks that it would have recorded are not known either.
+    let unreadable = |c: &Candidate| c.start_ticks.is_empty() || c.time_namespace == TimeNamespace::Unknown;
+    if living.iter().any(|c| !c.kernel_thread && unreadable(c)) {
         let reason = Reason::StartTicksUnreadable;
-        return Verdict::unverifiable(6, reason, Leaning::OutOfSight);
+        return Verdict::unverifiable(6, reason, Leaning::LikelyHeld);
     }
     no_ticks_match(&living, lock, view)
 }
 
-/// Row 4: pid and start ticks are those of a living process.
-fn ticks_match(owner: &Owner, twin: &Candidate, lock: &LockFacts) -> Verdict {
-    let long_before_start = |moment: Option<EpochMs>| match (moment, twin.started_at) {
+/// Row 4: pid and start ticks are those of a living process, or of more than one.
+fn ticks_match(owner: &Owner, twins: &[&Candidate], lock: &LockFacts) -> Verdict {
+    let long_before_start = |moment: Option<EpochMs>, twin: &Candidate| match (moment, twin.started_at) {
         (Some(moment), Some(start)) => start.since_ms(moment) > CONTRADICTION_MS,
         _ => false,
     };
-    if long_before_start(owner.created_at) && long_before_start(lock.times.record_born) {
+    let contradicted = |twin: &&Candidate| {
+        long_before_start(owner.created_at, twin) && long_before_start(lock.times.record_born, twin)
+    };
+    if twins.iter().all(contradicted) {
         return Verdict::unverifiable(4, Reason::IdentityContradicted, Leaning::LikelyHeld);
     }
     Verdict { classification: Classification::Active, reason: Reason::OwnerAlive, standing: Standing::Held, row: 4 }
@@ -326,7 +339,12 @@ fn no_ticks_recorded(owner: &Owner, living: &[&Candidate], lock: &LockFacts, vie
             .all(|moment| moment.is_some_and(|moment| start.since_ms(moment) > margin_ms))
     };
     if runtimes.all(|runtime| started_later(&runtime)) {
-        Verdict::unverifiable(5, Reason::CarrierStartedLater, Leaning::LikelyStale)
+        // In a container only a runtime is the sign of a restart; what cannot be told apart from
+        // a stranger says no more than one.
+        let restarted =
+            living.iter().any(|c| c.may_be_runtime() && c.role != Role::Unreadable && c.life == Life::Alive);
+        let leaning = if restarted || in_sight(lock, view) { Leaning::LikelyStale } else { Leaning::OutOfSight };
+        Verdict::unverifiable(5, Reason::CarrierStartedLater, leaning)
     } else {
         Verdict::unverifiable(5, Reason::CarrierMayBeOwner, Leaning::LikelyHeld)
     }
@@ -337,7 +355,8 @@ fn no_ticks_match(living: &[&Candidate], lock: &LockFacts, view: &View) -> Verdi
     let recycled = Classification::StaleRecycledPid;
     let same_clock = living.iter().all(|c| c.time_namespace == TimeNamespace::Initial);
     if !in_sight(lock, view) {
-        let restarted = living.iter().any(|c| c.own_namespace && !c.is_self && c.role == Role::OpenClaw);
+        let restarted =
+            living.iter().any(|c| c.life == Life::Alive && c.own_namespace && !c.is_self && c.role == Role::OpenClaw);
         return if restarted {
             Verdict::leans(6, recycled, Reason::RestartedContainer, Leaning::LikelyStale)
         } else {

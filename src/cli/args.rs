@@ -4,10 +4,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use openclaw_doctor::scan::Request;
 use std::path::PathBuf;
 
+/// Version and commit, as `--version` prints them.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("OPENCLAW_DOCTOR_COMMIT"), ")");
+
 /// Says who holds an OpenClaw lock, proves it from the kernel's own records, and clears what
 /// is provably dead.
 #[derive(Debug, Parser)]
-#[command(name = "openclaw-doctor", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "openclaw-doctor", version = VERSION, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "Exit codes: 0 nothing stale · 1 stale or unverifiable locks remain · 2 wrong usage · \
     3 something in scope could not be read · 4 a removal failed")]
 pub(crate) struct Cli {
@@ -23,8 +26,21 @@ pub(crate) enum Command {
     Scan(ScanArgs),
     /// Say everything known of one lock, in sentences; changes nothing
     Explain(ExplainArgs),
-    /// Print the JSON Schema of `scan --json`
-    Schema,
+    /// Remove what is proven stale; ask where it cannot be proven
+    Repair(RepairArgs),
+    /// Print the completions of a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page (`openclaw-doctor man | man -l -`)
+    Man,
+    /// Print a JSON Schema
+    Schema {
+        /// The report whose schema to print
+        #[arg(default_value = "scan")]
+        report: Report,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -35,6 +51,46 @@ pub(crate) struct ScanArgs {
     /// Print one JSON object (see `openclaw-doctor schema`)
     #[arg(long)]
     pub(crate) json: bool,
+    /// Replace home directories, user, host and session names by pseudonyms, for a ticket
+    #[arg(long)]
+    pub(crate) redact: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RepairArgs {
+    /// Stage roots, state dirs, version directories, single locks, or any directory above them.
+    /// With a PATH nothing else is touched
+    pub(crate) paths: Vec<PathBuf>,
+    /// Also remove what is not proven but likely stale, without asking
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Only this lock, by its id or path; with --yes also where it is likely held or out of sight, never
+    /// where it is active
+    #[arg(long, value_name = "ID|PATH")]
+    pub(crate) lock: Vec<PathBuf>,
+    /// Append a line of JSON to FILE before and after each removal, synced to disk
+    #[arg(long, value_name = "FILE")]
+    pub(crate) receipt: Option<PathBuf>,
+    /// Print one JSON object (see `openclaw-doctor schema repair`)
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The shells that containers and operators use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Report {
+    Scan,
+    Repair,
 }
 
 #[derive(Debug, Args)]

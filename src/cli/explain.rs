@@ -4,7 +4,7 @@ use super::Failure;
 use super::args::{Common, ExplainArgs};
 use super::scan::with_progress;
 use super::style::Look;
-use super::table::{owner, write_problem};
+use super::table::{entry, owner, write_problem};
 use openclaw_doctor::evidence::{Candidate, Life, Reach, SoleAccess, TimeNamespace, Vantage};
 use openclaw_doctor::explain;
 use openclaw_doctor::quote::{shell_word, visible, visible_path};
@@ -49,18 +49,13 @@ pub(crate) fn run(args: &ExplainArgs, common: &Common) -> Result<u8, Failure> {
     Ok(Summary::of(&scan).exit_code())
 }
 
-fn is_id(text: &str) -> bool {
+pub(crate) fn is_id(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-fn write(out: &mut impl Write, lock: &JudgedLock, scan: &Scan, look: Look) -> io::Result<()> {
-    let mut line = |name: &str, text: &str| {
-        let head = format!("{name:<10}");
-        let text = format!("{head}{}", visible(text));
-        // What is pasted stays whole.
-        let told = if name == "Next" { text } else { look.prose(&text, head.len()) };
-        writeln!(out, "{}{}", look.bold(&head), told.get(head.len()..).unwrap_or_default())
-    };
+pub(crate) fn write(out: &mut dyn Write, lock: &JudgedLock, scan: &Scan, look: Look) -> io::Result<()> {
+    let mut line =
+        |name: &str, text: &str| writeln!(out, "{}", entry(&look.bold(&format!("{name:<8}")), &visible(text), look));
     let (facts, verdict, family) = (&lock.facts, &lock.verdict, lock.found.family);
     line("Lock", &visible_path(&lock.path))?;
     line("Id", &lock.id)?;

@@ -2,7 +2,10 @@
 
 mod args;
 mod explain;
+mod manual;
 mod progress;
+mod prompt;
+mod repair;
 mod scan;
 mod style;
 mod table;
@@ -30,7 +33,10 @@ pub(crate) fn run() -> ExitCode {
     let result = match &cli.command {
         Command::Scan(args) => scan::run(args, &cli.common),
         Command::Explain(args) => explain::run(args, &cli.common),
-        Command::Schema => schema(),
+        Command::Repair(args) => repair::run(args, &cli.common),
+        Command::Completions { shell } => manual::completions(*shell),
+        Command::Man => manual::man(),
+        Command::Schema { report } => manual::schema(*report),
     };
     match result {
         Ok(code) => ExitCode::from(code),
@@ -56,6 +62,8 @@ pub(crate) enum Failure {
     Output(io::Error),
     /// The arguments do not fit what is there: what, and what to do.
     Usage(String),
+    /// The receipt cannot be opened: nothing was removed.
+    Receipt(String),
 }
 
 impl Failure {
@@ -63,6 +71,7 @@ impl Failure {
         match self {
             Self::Output(_) => 3,
             Self::Usage(_) => USAGE,
+            Self::Receipt(_) => 4,
         }
     }
 }
@@ -71,7 +80,7 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Output(error) => write!(f, "cannot write the answer: {error}"),
-            Self::Usage(message) => f.write_str(&visible(message)),
+            Self::Usage(message) | Self::Receipt(message) => f.write_str(&visible(message)),
         }
     }
 }
@@ -80,9 +89,4 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         Self::Output(error)
     }
-}
-
-fn schema() -> Result<u8, Failure> {
-    io::stdout().write_all(include_bytes!("../../docs/scan-v1.schema.json"))?;
-    Ok(0)
 }

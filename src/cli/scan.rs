@@ -5,19 +5,29 @@ use super::args::{Common, ScanArgs};
 use super::progress::ProgressLine;
 use super::style::Look;
 use super::table;
+use openclaw_doctor::redact::redact;
 use openclaw_doctor::report::json::write_pretty;
 use openclaw_doctor::report::v1::{ScanReport, Summary};
 use openclaw_doctor::scan::{Request, Scan, scan};
 use std::io::{BufWriter, Write};
 
+/// What a pipe takes at once.
+const OUT_BYTES: usize = 64 * 1024;
+
 pub(crate) fn run(args: &ScanArgs, common: &Common) -> Result<u8, Failure> {
     let request = common.request(args.paths.clone());
-    let scan = with_progress(&request, common);
-    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut scan = with_progress(&request, common);
+    let mut named = args.paths.clone();
+    if args.redact {
+        redact(&mut scan);
+        // The next command would name them again.
+        named.clear();
+    }
+    let mut out = BufWriter::with_capacity(OUT_BYTES, std::io::stdout().lock());
     match (common.quiet, args.json) {
         (true, _) => {}
         (false, true) => write_pretty(&mut out, &ScanReport::new(&scan))?,
-        (false, false) => table::write(&mut out, &scan, &args.paths, Look::new(common.color), common.verbose)?,
+        (false, false) => table::write(&mut out, &scan, &named, Look::new(common.color), common.verbose)?,
     }
     out.flush()?;
     Ok(Summary::of(&scan).exit_code())

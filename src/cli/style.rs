@@ -9,7 +9,8 @@ use std::io::IsTerminal;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Look {
     colour: bool,
-    /// Columns of the terminal; absent in a pipe, where lines are not broken.
+    /// Columns of the terminal; in a pipe those of `COLUMNS`, if it is exported, else absent:
+    /// lines are not broken.
     pub(crate) width: Option<u16>,
 }
 
@@ -25,7 +26,9 @@ impl Look {
             Color::Auto => terminal && !set("NO_COLOR") && !dumb,
         };
         let size = rustix::termios::tcgetwinsize(&stdout).ok().map(|size| size.ws_col);
-        Self { colour, width: terminal.then(|| size.filter(|columns| *columns > 0).unwrap_or(80)) }
+        let asked: Option<u16> = std::env::var_os("COLUMNS").and_then(|columns| columns.to_str()?.parse().ok());
+        let width = if terminal { size.filter(|columns| *columns > 0).or(Some(80)) } else { asked };
+        Self { colour, width }
     }
 
     pub(crate) fn class(self, class: Classification) -> String {

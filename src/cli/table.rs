@@ -104,7 +104,7 @@ fn healthy_line(scan: &Scan, summary: &Summary) -> String {
 
 fn about(root: &RootReport) -> String {
     let filesystem = root.filesystem.map_or_else(|| "not opened".to_owned(), |filesystem| filesystem.name());
-    visible(&format!("({}, {filesystem})", root.origin))
+    visible(&format!("({}, {filesystem})", root.spec.origin))
 }
 
 fn table(locks: &[&JudgedLock], scan: &Scan, look: Look) -> String {
@@ -132,6 +132,21 @@ fn table(locks: &[&JudgedLock], scan: &Scan, look: Look) -> String {
                 why(lock, scan),
             ]);
         }
+    }
+    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    lines.join("\n")
+}
+
+/// A word and its text, the text wrapped beside it; as long as it is in a pipe.
+pub(crate) fn entry(word: &str, text: &str, look: Look) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    if let Some(width) = look.width {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    }
+    table.add_row([word, text]);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
     }
     let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     lines.join("\n")
@@ -165,12 +180,11 @@ fn age(lock: &JudgedLock, scan: &Scan) -> String {
 
 pub(crate) fn owner(lock: &JudgedLock) -> String {
     let Some(owner) = lock.facts.record.owner() else { return "nobody named".to_owned() };
-    let living: Vec<&Candidate> =
-        lock.facts.candidates.iter().filter(|candidate| candidate.life != Life::Dead).collect();
-    let carrier = match living.as_slice() {
-        [] => "nobody".to_owned(),
-        [one] => process(one),
-        [first, rest @ ..] => format!("{} and {} more", process(first), rest.len()),
+    let alive = lock.facts.candidates.iter().filter(|candidate| candidate.life != Life::Dead).count();
+    let carrier = match explain::carrier(&lock.facts) {
+        None => "nobody".to_owned(),
+        Some(first) if alive > 1 => format!("{} and {} more", process(first), alive - 1),
+        Some(one) => process(one),
     };
     format!("{} → {}", owner.pid, visible(&carrier))
 }

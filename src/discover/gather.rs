@@ -1,11 +1,14 @@
 //! Looks through all roots without waiting for a dead one.
 //!
-//! Each root is walked by a thread of its own, one after another; a root that makes no headway
-//! lets the next one start, and is given up after [`GIVE_UP`] (a mount whose server is gone
-//! blocks every system call on it). The thread is left behind: it holds nothing but
+//! A thread walks the roots one after another; at a root that makes no headway another thread
+//! goes on with the next, and the root is given up after [`GIVE_UP`] (a mount whose server is
+//! gone blocks every system call on it). The thread is left behind: it holds nothing but
 //! descriptors, and the process does not wait for it at its end.
+//!
+//! What a thread finds it leaves in a queue, and wakes nobody: a wake for each of ten thousand
+//! locks costs as much as reading them.
 
-use super::root::{RootKind, RootSpec};
+use super::root::RootSpec;
 use super::walk::{Event, FoundLock, Walk, problem};
 use super::{LookAlike, Problem};
 use crate::process::proc_dir::ProcDir;
@@ -16,7 +19,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -32,12 +35,10 @@ const TICK: Duration = Duration::from_millis(50);
 pub struct RootReport {
     /// The path under which it is reached.
     pub path: PathBuf,
-    /// Who named it, the first to do so.
-    pub origin: String,
+    /// How it was named, by the first to do so.
+    pub spec: RootSpec,
     /// Everybody else who named it.
     pub also: Vec<String>,
-    /// What kind of place it is.
-    pub kind: RootKind,
     /// Its identity, once it was opened.
     pub meta: Option<Meta>,
     /// Its filesystem, once it was opened.
@@ -74,14 +75,14 @@ enum Message {
     Opened(usize, Box<Opened>),
     Unopened(usize, Problem),
     SameAs(usize, usize),
-    Absent,
     Walk(Event),
+    Started(usize),
     Done(usize),
 }
 
 struct Opened {
     /// Another than the root's own if that was a link to a lock.
-    path: PathBuf,
+    spec: RootSpec,
     meta: Meta,
     filesystem: Option<Filesystem>,
 }
@@ -103,6 +104,29 @@ struct Shared {
     headway: Vec<AtomicU64>,
     /// Which root claimed a directory first.
     claimed: Mutex<HashMap<Claim, usize>>,
+    /// The next root that nobody has started on.
+    next: AtomicUsize,
+    /// What was told and not yet taken, in order.
+    told: Mutex<Vec<Message>>,
+}
+
+impl Shared {
+    fn tell(&self, messages: impl IntoIterator<Item = Message>) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).extend(messages);
+    }
+
+    fn take_told(&self) -> Vec<Message> {
+        std::mem::take(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn claim_next(&self) -> Option<usize> {
+        let next = self.next.fetch_add(1, Ordering::Relaxed);
+        (next < self.specs.len()).then_some(next)
+    }
+
+    fn all_claimed(&self) -> bool {
+        self.next.load(Ordering::Relaxed) >= self.specs.len()
+    }
 }
 
 /// Opens and walks the roots in order.
@@ -117,7 +141,8 @@ pub fn gather(
 ) -> Findings {
     let headway = specs.iter().map(|_| AtomicU64::new(0)).collect();
     let claimed = Mutex::new(HashMap::new());
-    let shared = Arc::new(Shared { specs, proc, proc_path, pid_max, headway, claimed });
+    let (next, told) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let shared = Arc::new(Shared { specs, proc, proc_path, pid_max, headway, claimed, next, told });
     let (sender, receiver) = channel();
     Collector::new(Arc::clone(&shared)).collect(&sender, &receiver, progress)
 }
@@ -134,36 +159,28 @@ struct Collector {
     findings: Findings,
     seen: HashSet<Name>,
     running: Vec<Running>,
-    next: usize,
 }
 
 impl Collector {
     fn new(shared: Arc<Shared>) -> Self {
         let reports = shared.specs.iter().map(|_| None).collect();
-        Self { shared, reports, findings: Findings::default(), seen: HashSet::new(), running: Vec::new(), next: 0 }
+        Self { shared, reports, findings: Findings::default(), seen: HashSet::new(), running: Vec::new() }
     }
 
-    fn collect(
-        mut self,
-        sender: &Sender<Message>,
-        receiver: &Receiver<Message>,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Findings {
+    fn collect(mut self, sender: &Sender<()>, receiver: &Receiver<()>, progress: &mut dyn FnMut(Progress)) -> Findings {
         let mut last_progress = Instant::now();
         loop {
             let stuck = self.running.iter().all(|running| running.since.elapsed() > OVERTAKE);
-            if stuck && self.next < self.shared.specs.len() {
-                self.start(self.next, sender);
-                self.next += 1;
+            if let Some(root) = stuck.then(|| self.shared.claim_next()).flatten() {
+                self.start(root, sender);
             }
-            if self.running.is_empty() && self.next >= self.shared.specs.len() {
+            if self.running.is_empty() && self.shared.all_claimed() {
                 break;
             }
-            match receiver.recv_timeout(TICK) {
-                Ok(message) => self.take(message),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+            if receiver.recv_timeout(TICK) == Err(RecvTimeoutError::Disconnected) {
+                break;
             }
+            self.take_all();
             if last_progress.elapsed() > TICK {
                 last_progress = Instant::now();
                 self.check_headway();
@@ -171,22 +188,34 @@ impl Collector {
             }
         }
         // What a thread told before it was given up is kept.
-        while let Ok(message) = receiver.try_recv() {
-            self.take(message);
-        }
+        self.take_all();
         self.finish()
     }
 
-    fn start(&mut self, root: usize, sender: &Sender<Message>) {
+    fn take_all(&mut self) {
+        for message in self.shared.take_told() {
+            self.take(message);
+        }
+    }
+
+    fn start(&mut self, root: usize, sender: &Sender<()>) {
         let (shared, sender) = (Arc::clone(&self.shared), sender.clone());
-        let worker = std::thread::Builder::new().name(format!("root-{root}"));
+        let worker = std::thread::Builder::new().name("roots".to_owned());
         let spawned = worker.spawn(move || {
+            let mut root = root;
+            loop {
+                walk_root(&shared, root);
+                // Told as one, so that the run does not look finished in between.
+                let next = shared.claim_next();
+                shared.tell([Message::Done(root)].into_iter().chain(next.map(Message::Started)));
+                let Some(next) = next else { break };
+                root = next;
+            }
             // A receiver that is gone means that the run is over.
-            let _ = walk_root(&shared, root, &sender);
-            let _ = sender.send(Message::Done(root));
+            let _ = sender.send(());
         });
         match spawned {
-            Ok(_) => self.running.push(Running { root, headway: 0, since: Instant::now() }),
+            Ok(_) => self.take(Message::Started(root)),
             Err(error) => {
                 let errno = Errno::from_io_error(&error).unwrap_or(Errno::AGAIN);
                 let problem = problem(self.shown(root), "cannot start a thread for the root", errno);
@@ -198,9 +227,9 @@ impl Collector {
     fn take(&mut self, message: Message) {
         match message {
             Message::Opened(root, opened) => {
-                let Opened { path, meta, filesystem } = *opened;
-                let report = self.unopened(root);
-                self.set_report(root, report.map(|report| RootReport { path, meta: Some(meta), filesystem, ..report }));
+                let Opened { spec, meta, filesystem } = *opened;
+                let path = spec.shown_path(&self.shared.proc_path);
+                self.set_report(root, Some(RootReport { path, spec, also: Vec::new(), meta: Some(meta), filesystem }));
             }
             Message::Unopened(root, problem) => {
                 self.findings.problems.push(problem);
@@ -210,10 +239,9 @@ impl Collector {
             Message::SameAs(root, first) => {
                 let origin = self.shared.specs.get(root).map(|spec| spec.origin.clone());
                 if let Some(Some(report)) = self.reports.get_mut(first) {
-                    report.also.extend(origin.filter(|origin| *origin != report.origin));
+                    report.also.extend(origin.filter(|origin| *origin != report.spec.origin));
                 }
             }
-            Message::Absent => {}
             Message::Walk(Event::Lock(found)) => {
                 if self.is_new(&found.guarded, found.below.file_name()) {
                     self.findings.locks.push(*found);
@@ -226,6 +254,7 @@ impl Collector {
             }
             Message::Walk(Event::Problem(problem)) => self.findings.problems.push(problem),
             Message::Walk(Event::Vanished) => self.findings.vanished += 1,
+            Message::Started(root) => self.running.push(Running { root, headway: 0, since: Instant::now() }),
             Message::Done(root) => self.running.retain(|running| running.root != root),
         }
     }
@@ -268,14 +297,7 @@ impl Collector {
 
     fn unopened(&self, root: usize) -> Option<RootReport> {
         let spec = self.shared.specs.get(root)?;
-        Some(RootReport {
-            path: self.shown(root),
-            origin: spec.origin.clone(),
-            also: Vec::new(),
-            kind: spec.kind,
-            meta: None,
-            filesystem: None,
-        })
+        Some(RootReport { path: self.shown(root), spec: spec.clone(), also: Vec::new(), meta: None, filesystem: None })
     }
 
     fn shown(&self, root: usize) -> PathBuf {
@@ -312,12 +334,8 @@ impl Collector {
     }
 }
 
-fn walk_root(
-    shared: &Shared,
-    index: usize,
-    sender: &Sender<Message>,
-) -> Result<(), std::sync::mpsc::SendError<Message>> {
-    let (Some(spec), Some(headway)) = (shared.specs.get(index), shared.headway.get(index)) else { return Ok(()) };
+fn walk_root(shared: &Shared, index: usize) {
+    let (Some(spec), Some(headway)) = (shared.specs.get(index), shared.headway.get(index)) else { return };
     let shown = spec.shown_path(&shared.proc_path);
     let opened = spec.open(shared.proc.as_deref()).and_then(|root| {
         let (spec, root) = match spec.lock_behind(&root) {
@@ -328,9 +346,9 @@ fn walk_root(
     });
     let (spec, meta, root) = match opened {
         Ok(opened) => opened,
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::SRCH) if !spec.required => return sender.send(Message::Absent),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::SRCH) if !spec.required => return,
         Err(errno) => {
-            return sender.send(Message::Unopened(index, problem(shown, "cannot open the root", errno)));
+            return shared.tell([Message::Unopened(index, problem(shown, "cannot open the root", errno))]);
         }
     };
     let first = {
@@ -338,17 +356,14 @@ fn walk_root(
         *claimed.entry((meta.device, meta.inode, spec.only.clone())).or_insert(index)
     };
     if first != index {
-        return sender.send(Message::SameAs(index, first));
+        return shared.tell([Message::SameAs(index, first)]);
     }
     let shown = spec.shown_path(&shared.proc_path);
-    let opened = Opened { path: shown.clone(), meta, filesystem: root.filesystem().ok() };
-    sender.send(Message::Opened(index, Box::new(opened)))?;
+    let opened = Opened { spec: spec.as_ref().clone(), meta, filesystem: root.filesystem().ok() };
+    shared.tell([Message::Opened(index, Box::new(opened))]);
     let walk = Walk { index, spec: &spec, root: &root, shown, pid_max: shared.pid_max };
     let alive = || {
         headway.fetch_add(1, Ordering::Relaxed);
     };
-    walk.run(&alive, &mut |event| {
-        let _ = sender.send(Message::Walk(event));
-    });
-    Ok(())
+    walk.run(&alive, &|event| shared.tell([Message::Walk(event)]));
 }

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use std::path::Path;
 
 /// What one look at a lock showed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct LockReading {
     /// What the record says.
     pub record: Record,
@@ -25,6 +25,8 @@ pub struct LockReading {
     pub changed: Option<EpochMs>,
     /// What stands at the lock's name.
     pub meta: Meta,
+    /// What stands at the record's name, if anything does.
+    pub record_inode: Option<u64>,
 }
 
 /// Reads the lock `name` in `parent`. `pid_max` is the kernel's.
@@ -38,6 +40,7 @@ pub fn read(parent: &Dir, name: &[u8], family: &Family, pid_max: u64) -> Result<
         times: LockTimes { lock_modified: seen.modified, ..LockTimes::default() },
         changed: seen.changed,
         meta: seen,
+        record_inode: None,
     };
     match seen.kind {
         FileType::Directory => {}
@@ -59,12 +62,15 @@ pub fn read(parent: &Dir, name: &[u8], family: &Family, pid_max: u64) -> Result<
 /// Errors: those of statx(2) on the directory.
 pub fn read_opened(lock: &Dir, family: &Family, pid_max: u64) -> Result<LockReading, Errno> {
     let meta = lock.meta()?;
+    let record_name = family.form.record_name().as_bytes();
+    let seen = lock.meta_of(record_name);
     let mut reading = LockReading {
         record: Record::Missing,
         raw: Vec::new(),
         times: LockTimes { lock_modified: meta.modified, ..LockTimes::default() },
         changed: meta.changed,
         meta,
+        record_inode: seen.ok().map(|record| record.inode),
     };
     let hostile = |hostility| Record::Hostile(hostility);
     let mut stamp = |file: &Meta| {
@@ -72,11 +78,20 @@ pub fn read_opened(lock: &Dir, family: &Family, pid_max: u64) -> Result<LockRead
         reading.times.record_born = file.born;
         reading.changed = reading.changed.max(file.changed);
     };
-    reading.record = match lock.read_file(family.form.record_name().as_bytes(), MAX_RECORD_BYTES) {
+    let read = |seen| lock.read_seen(record_name, seen, MAX_RECORD_BYTES);
+    reading.record = match seen.map_err(ReadError::System).and_then(read) {
         Ok((file, bytes)) => {
             stamp(&file);
-            reading.raw = bytes;
-            if file.links > 1 { hostile(Hostility::RecordHardLinked) } else { (family.parse)(&reading.raw, pid_max) }
+            // What has another name or lies on another mount may be anybody's file, put there so
+            // that a doctor who may read everything shows it: its bytes are not kept.
+            if file.links > 1 {
+                hostile(Hostility::RecordHardLinked)
+            } else if file.mount_id != meta.mount_id {
+                hostile(Hostility::RecordNotRegular)
+            } else {
+                reading.raw = bytes;
+                (family.parse)(&reading.raw, pid_max)
+            }
         }
         Err(ReadError::TooLarge(file)) => {
             stamp(&file);

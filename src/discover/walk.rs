@@ -1,7 +1,8 @@
 //! Lists one root and reads the locks in it.
 //!
 //! walkdir lists names only; every lock is opened again from the root's descriptor, through
-//! the kernel's own rules against links and mounts.
+//! the kernel's own rules against links and mounts. Where there are hundreds of locks, a second
+//! thread reads while the first one lists.
 
 use super::lock::{self, LockReading};
 use super::root::RootSpec;
@@ -14,6 +15,8 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::Scope;
 use walkdir::{DirEntry, WalkDir};
 
 /// A lock that was found and read.
@@ -33,6 +36,22 @@ pub struct FoundLock {
     pub filesystem: Option<Filesystem>,
     /// Whether a mount point lies between root and lock.
     pub crossing: Crossing,
+}
+
+/// Locks that the listing thread reads itself before a second thread is worth its start.
+const ALONE: usize = 256;
+/// Locks handed over at once.
+const BATCH: usize = 64;
+/// Batches that may wait; with more the listing thread reads one itself.
+const BACKLOG: usize = 4;
+
+/// The filesystem of each device, asked once.
+type Filesystems = HashMap<(u32, u32), Option<Filesystem>>;
+
+/// A lock that was listed and not yet read.
+struct Find {
+    below: PathBuf,
+    family: &'static Family,
 }
 
 /// What a walk tells while it goes.
@@ -56,34 +75,86 @@ pub(super) struct Walk<'a> {
 
 impl Walk<'_> {
     /// Walks the root, telling each find; `alive` is called for every directory entry.
-    pub(super) fn run(&self, alive: &dyn Fn(), tell: &mut dyn FnMut(Event)) {
-        let mut filesystems = HashMap::new();
+    pub(super) fn run(&self, alive: &(dyn Fn() + Sync), tell: &(dyn Fn(Event) + Sync)) {
         if let Some(name) = &self.spec.only {
             if let Some(family) = family::by_lock_name(name.as_bytes()) {
-                self.lock(Path::new(name), family, &mut filesystems, tell);
+                self.lock(Path::new(name), family, &mut Filesystems::new(), tell);
             }
             return;
         }
+        std::thread::scope(|scope| {
+            let (mut filesystems, mut locks) = (Filesystems::new(), 0);
+            let mut read = |find: &Find| {
+                alive();
+                self.lock(&find.below, find.family, &mut filesystems, tell);
+            };
+            let mut helper: Option<SyncSender<Vec<Find>>> = None;
+            let mut batch = Vec::new();
+            self.list(alive, tell, &mut |find| {
+                locks += 1;
+                if locks <= ALONE {
+                    return read(&find);
+                }
+                batch.push(find);
+                if batch.len() < BATCH {
+                    return;
+                }
+                let batch = std::mem::take(&mut batch);
+                let helper = helper.get_or_insert_with(|| self.start_helper(scope, alive, tell));
+                // A helper that has enough to do, or that could not be started, hands it back.
+                if let Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) = helper.try_send(batch) {
+                    batch.iter().for_each(&mut read);
+                }
+            });
+            drop(helper);
+            batch.iter().for_each(&mut read);
+        });
+    }
+
+    /// A thread that reads locks while this one lists.
+    fn start_helper<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        alive: &'scope (dyn Fn() + Sync),
+        tell: &'scope (dyn Fn(Event) + Sync),
+    ) -> SyncSender<Vec<Find>> {
+        let (sender, receiver) = sync_channel::<Vec<Find>>(BACKLOG);
+        let work = move || {
+            let mut filesystems = Filesystems::new();
+            for find in receiver.into_iter().flatten() {
+                alive();
+                self.lock(&find.below, find.family, &mut filesystems, tell);
+            }
+        };
+        // Without it the receiver is gone, and the listing thread reads them all.
+        let _ = std::thread::Builder::new().name("locks".to_owned()).spawn_scoped(scope, work);
+        sender
+    }
+
+    /// Lists the root. Locks are told with `find`, and counted as seen when they are read.
+    fn list(&self, alive: &dyn Fn(), tell: &dyn Fn(Event), find: &mut dyn FnMut(Find)) {
         // The pinned path survives a rename or replacement of the root while it is listed.
         let start = self.root.pinned_path().unwrap_or_else(|| self.spec.path.clone());
         let mut entries = WalkDir::new(&start).min_depth(1).max_depth(self.spec.depth).into_iter();
         while let Some(entry) = entries.next() {
-            alive();
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) => {
+                    alive();
                     tell(self.walk_error(&start, &error));
                     continue;
                 }
             };
-            let below = entry.path().strip_prefix(&start).unwrap_or(entry.path());
             let name = entry.file_name().as_bytes();
             if let Some(family) = family::by_lock_name(name) {
-                self.lock(below, family, &mut filesystems, tell);
-            } else if name.ends_with(b".lock") && is_dir(&entry) {
-                self.look_alike(below, tell);
-            } else if name != b"node_modules" {
-                continue;
+                find(Find { below: below(&entry, &start).to_owned(), family });
+            } else {
+                alive();
+                if name.ends_with(b".lock") && is_dir(&entry) {
+                    self.look_alike(below(&entry, &start), tell);
+                } else if name != b"node_modules" {
+                    continue;
+                }
             }
             if is_dir(&entry) {
                 entries.skip_current_dir();
@@ -91,13 +162,7 @@ impl Walk<'_> {
         }
     }
 
-    fn lock(
-        &self,
-        below: &Path,
-        family: &'static Family,
-        filesystems: &mut HashMap<(u32, u32), Option<Filesystem>>,
-        tell: &mut dyn FnMut(Event),
-    ) {
+    fn lock(&self, below: &Path, family: &'static Family, filesystems: &mut Filesystems, tell: &dyn Fn(Event)) {
         match self.read(below, family, filesystems) {
             Ok(found) => tell(Event::Lock(Box::new(found))),
             Err(Errno::NOENT) if self.spec.only.is_none() => tell(Event::Vanished),
@@ -105,12 +170,10 @@ impl Walk<'_> {
         }
     }
 
-    fn read(
-        &self,
-        below: &Path,
-        family: &'static Family,
-        filesystems: &mut HashMap<(u32, u32), Option<Filesystem>>,
-    ) -> Result<FoundLock, Errno> {
+    fn read(&self, below: &Path, family: &'static Family, filesystems: &mut Filesystems) -> Result<FoundLock, Errno> {
+        if let Some(found) = self.read_at_once(below, family, filesystems) {
+            return Ok(found);
+        }
         let parent_path = below.parent().unwrap_or(Path::new(""));
         let (parent, crossing) = match self.root.open_below(parent_path, Crossing::SameMount) {
             Ok(parent) => (parent, Crossing::SameMount),
@@ -123,8 +186,22 @@ impl Walk<'_> {
         Ok(FoundLock { root: self.index, below: below.to_owned(), family, reading, guarded, filesystem, crossing })
     }
 
+    /// The usual lock, a directory on the root's own mount, opened in one step and asked for the
+    /// directory above it. `None` for whatever is not so simple.
+    fn read_at_once(&self, below: &Path, family: &'static Family, filesystems: &mut Filesystems) -> Option<FoundLock> {
+        let crossing = Crossing::SameMount;
+        let lock = self.root.open_below(below, crossing).ok()?;
+        let mut guarded = lock.meta_of(b"..").ok()?;
+        let reading = lock::read_opened(&lock, family, self.pid_max).ok()?;
+        if guarded.mount_id == 0 {
+            guarded.mount_id = reading.meta.mount_id;
+        }
+        let filesystem = *filesystems.entry(guarded.device).or_insert_with(|| lock.filesystem().ok());
+        Some(FoundLock { root: self.index, below: below.to_owned(), family, reading, guarded, filesystem, crossing })
+    }
+
     /// A directory named like a lock, with a record like a lock's, that no known release writes.
-    fn look_alike(&self, below: &Path, tell: &mut dyn FnMut(Event)) {
+    fn look_alike(&self, below: &Path, tell: &dyn Fn(Event)) {
         let parent = self.root.open_below(below.parent().unwrap_or(Path::new("")), Crossing::AnyMount);
         let Ok(directory) = parent.and_then(|parent| parent.meta()) else { return };
         let Ok(dir) = self.root.open_below(below, Crossing::AnyMount) else { return };
@@ -166,6 +243,14 @@ pub(super) fn problem(path: PathBuf, act: &str, errno: Errno) -> Problem {
         errno => crate::sys::words(errno),
     };
     Problem { path, cause: format!("{act}: {cause}"), next_step: next_step.to_owned() }
+}
+
+/// The path of an entry below the start of its walk. By bytes, since walkdir only appends:
+/// taking both paths apart costs as much as reading a record.
+fn below<'a>(entry: &'a DirEntry, start: &Path) -> &'a Path {
+    let path = entry.path().as_os_str().as_bytes();
+    let rest = path.strip_prefix(start.as_os_str().as_bytes()).unwrap_or(path);
+    Path::new(OsStr::from_bytes(rest.strip_prefix(b"/").unwrap_or(rest)))
 }
 
 fn is_dir(entry: &DirEntry) -> bool {

@@ -19,7 +19,7 @@ const MAX_EXPORTS_BYTES: u64 = 1024 * 1024;
 /// The servers that a sweep met.
 #[derive(Debug, Default)]
 pub struct Servers {
-    any_directory: Option<(u32, String)>,
+    any_directory: Option<(u32, &'static str)>,
     nfs_server: bool,
 }
 
@@ -38,19 +38,20 @@ struct Exported {
 
 impl Servers {
     pub(crate) fn look_at(&mut self, proc: &ProcDir, pid: u32, name: &str) {
-        let shares_any = ANY_DIRECTORY.iter().any(|server| {
-            name.strip_prefix(server).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', ':', '/']))
+        let known = ANY_DIRECTORY.iter().find(|server| {
+            name.strip_prefix(**server).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', ':', '/']))
         });
-        if shares_any || (name.starts_with("qemu") && qemu_shares(proc, pid)) {
-            self.any_directory.get_or_insert_with(|| (pid, name.to_owned()));
+        let qemu = || (name.starts_with("qemu") && qemu_shares(proc, pid)).then_some("qemu");
+        if let Some(server) = known.copied().or_else(qemu) {
+            self.any_directory.get_or_insert((pid, server));
         }
         self.nfs_server |= name == NFSD;
     }
 
     /// A server that may share any directory of this machine: its pid and name.
     #[must_use]
-    pub fn any_directory(&self) -> Option<(u32, &str)> {
-        self.any_directory.as_ref().map(|(pid, name)| (*pid, name.as_str()))
+    pub fn any_directory(&self) -> Option<(u32, &'static str)> {
+        self.any_directory
     }
 
     /// The exported directories, if an NFS server runs.
@@ -88,6 +89,12 @@ impl Exports {
         exports
     }
 
+    /// Whether nothing is exported, so that no directory has to be compared.
+    #[must_use]
+    pub fn are_none(&self) -> bool {
+        self.directories.is_empty() && !self.unreadable
+    }
+
     /// The export that a directory lies under, told by where it lies in its filesystem.
     #[must_use]
     pub fn covering(&self, place: Option<&((u32, u32), PathBuf)>, path: &Path) -> Option<String> {
@@ -105,7 +112,7 @@ impl Exports {
             }
         };
         let found = self.directories.iter().find(under)?;
-        Some(format!("{} is exported by NFS from this machine", found.path.display()))
+        Some(format!("{} is exported by NFS from this machine", crate::quote::shell_word(&found.path)))
     }
 }
 

@@ -32,7 +32,7 @@ pub struct Entry {
 /// All processes that one sweep saw.
 #[derive(Debug)]
 pub struct Sweep {
-    /// The processes.
+    /// The processes, by their innermost pid.
     pub entries: Vec<Entry>,
     /// Processes that are there and could not be read.
     pub unreadable: usize,
@@ -63,6 +63,7 @@ impl Sweep {
                 Ok(None) | Err(_) => sweep.unreadable += 1,
             }
         }
+        sweep.entries.sort_unstable_by_key(|entry| (entry.ns_pid, entry.pid));
         Ok(sweep)
     }
 
@@ -77,7 +78,8 @@ impl Sweep {
     /// The processes whose innermost pid is this one, read in full.
     #[must_use]
     pub fn candidates(&self, ns_pid: u32, proc: &ProcDir, reader: &Reader, clock: &ClockReading) -> Vec<Candidate> {
-        let carriers = self.entries.iter().filter(|entry| entry.ns_pid == ns_pid);
+        let from = self.entries.partition_point(|entry| entry.ns_pid < ns_pid);
+        let carriers = self.entries.iter().skip(from).take_while(|entry| entry.ns_pid == ns_pid);
         carriers
             .filter_map(|entry| match observe(proc, entry.pid, reader, clock) {
                 Observed::Process(candidate, _) => Some(*candidate),

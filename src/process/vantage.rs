@@ -45,7 +45,7 @@ impl Sight {
 /// Looks at a proc directory. `mounts` is our own mount table, if it can be read.
 #[must_use]
 pub fn look(proc: &ProcDir, mounts: Option<&MountTable>) -> Sight {
-    let path = proc.path().display().to_string();
+    let path = crate::quote::shell_word(proc.path());
     let is_procfs = proc.dir().filesystem().is_ok_and(|filesystem| filesystem.is_procfs());
     if !is_procfs {
         let mut sight = Sight::none(format!("{path} is not procfs: what it shows proves nothing"));

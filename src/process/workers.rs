@@ -49,6 +49,12 @@ impl Workplaces {
         workplaces
     }
 
+    /// Nothing could be told of this many processes.
+    #[must_use]
+    pub fn unknown(unknown: usize) -> Self {
+        Self { by_place: HashMap::new(), unknown }
+    }
+
     /// Who works in this directory, leaving out what started before the recorded owner and
     /// OpenClaw itself, which may have started in it.
     #[must_use]

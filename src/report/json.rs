@@ -15,6 +15,14 @@ pub fn write_pretty(out: &mut impl Write, value: &impl Serialize) -> io::Result<
     out.write_all(b"\n")
 }
 
+/// Writes one JSON value on one line.
+///
+/// Errors: those of the writer.
+pub fn write_line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    value.serialize(&mut Serializer::with_formatter(&mut *out, EscapingLine))?;
+    out.write_all(b"\n")
+}
+
 /// Whether a character may reach a terminal as it is.
 #[must_use]
 pub fn is_plain(c: char) -> bool {
@@ -30,17 +38,33 @@ struct Escaping {
     pretty: PrettyFormatter<'static>,
 }
 
+struct EscapingLine;
+
+impl Formatter for EscapingLine {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        write_escaped(writer, fragment)
+    }
+}
+
+fn write_escaped<W: ?Sized + Write>(writer: &mut W, fragment: &str) -> io::Result<()> {
+    // Nearly every text of a report: nothing to look for character by character.
+    if fragment.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return writer.write_all(fragment.as_bytes());
+    }
+    let mut plain_from = 0;
+    for (at, c) in fragment.char_indices().filter(|(_, c)| !is_plain(*c)) {
+        writer.write_all(fragment.get(plain_from..at).unwrap_or_default().as_bytes())?;
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            write!(writer, "\\u{unit:04x}")?;
+        }
+        plain_from = at + c.len_utf8();
+    }
+    writer.write_all(fragment.get(plain_from..).unwrap_or_default().as_bytes())
+}
+
 impl Formatter for Escaping {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        let mut plain_from = 0;
-        for (at, c) in fragment.char_indices().filter(|(_, c)| !is_plain(*c)) {
-            writer.write_all(fragment.get(plain_from..at).unwrap_or_default().as_bytes())?;
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                write!(writer, "\\u{unit:04x}")?;
-            }
-            plain_from = at + c.len_utf8();
-        }
-        writer.write_all(fragment.get(plain_from..).unwrap_or_default().as_bytes())
+        write_escaped(writer, fragment)
     }
 
     fn begin_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {

@@ -2,4 +2,5 @@
 
 pub mod bytes;
 pub mod json;
+pub mod repair_v1;
 pub mod v1;

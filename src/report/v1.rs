@@ -24,10 +24,8 @@ const RAW_LIMIT: usize = 4096;
 #[derive(Debug, Serialize)]
 pub struct ScanReport<'a> {
     schema: &'static str,
-    tool: Tool,
-    host: Host<'a>,
-    scope: Scope,
-    roots: Vec<Root<'a>>,
+    #[serde(flatten)]
+    head: Head<'a>,
     locks: Locks<'a>,
     look_alikes: Vec<LookAlike>,
     problems: Vec<ProblemReport<'a>>,
@@ -35,14 +33,34 @@ pub struct ScanReport<'a> {
     exit_code: u8,
 }
 
+/// What every report begins with.
 #[derive(Debug, Serialize)]
-struct Tool {
+pub(super) struct Head<'a> {
+    tool: Tool,
+    host: Host<'a>,
+    scope: Scope,
+    roots: Vec<Root<'a>>,
+}
+
+impl<'a> Head<'a> {
+    pub(super) fn new(scan: &'a Scan) -> Self {
+        Self {
+            tool: Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") },
+            host: Host::new(scan),
+            scope: Scope { assume_single_writer: scan.view.assume_single_writer },
+            roots: scan.roots.iter().map(|root| Root::new(root, &scan.problems)).collect(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Tool {
     name: &'static str,
     version: &'static str,
 }
 
 #[derive(Debug, Serialize)]
-struct Host<'a> {
+pub(super) struct Host<'a> {
     kernel: String,
     boot_id: Option<String>,
     boot_time_ms: EpochMs,
@@ -57,12 +75,12 @@ struct Host<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct Scope {
+pub(super) struct Scope {
     assume_single_writer: bool,
 }
 
 #[derive(Debug, Serialize)]
-struct Root<'a> {
+pub(super) struct Root<'a> {
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     path_hex: Option<String>,
@@ -85,7 +103,7 @@ impl Serialize for Locks<'_> {
 }
 
 #[derive(Debug, Serialize)]
-struct Lock<'a> {
+pub(super) struct Lock<'a> {
     id: &'a str,
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,14 +185,14 @@ struct Times {
 }
 
 #[derive(Debug, Serialize)]
-struct LookAlike {
+pub(super) struct LookAlike {
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     path_hex: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
-struct ProblemReport<'a> {
+pub(super) struct ProblemReport<'a> {
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     path_hex: Option<String>,
@@ -244,16 +262,9 @@ impl<'a> ScanReport<'a> {
         let summary = Summary::of(scan);
         Self {
             schema: SCAN_SCHEMA,
-            tool: Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") },
-            host: Host::new(scan),
-            scope: Scope { assume_single_writer: scan.view.assume_single_writer },
-            roots: scan.roots.iter().map(|root| Root::new(root, &scan.problems)).collect(),
+            head: Head::new(scan),
             locks: Locks(scan),
-            look_alikes: scan
-                .look_alikes
-                .iter()
-                .map(|look_alike| LookAlike { path: text(&look_alike.path), path_hex: hex(&look_alike.path) })
-                .collect(),
+            look_alikes: scan.look_alikes.iter().map(LookAlike::new).collect(),
             problems: scan.problems.iter().map(ProblemReport::new).collect(),
             summary,
             exit_code: summary.exit_code(),
@@ -284,9 +295,9 @@ impl<'a> Root<'a> {
         Self {
             path: text(&root.path),
             path_hex: hex(&root.path),
-            origin: &root.origin,
+            origin: &root.spec.origin,
             also: &root.also,
-            kind: root.kind,
+            kind: root.spec.kind,
             filesystem: root.filesystem.map(crate::sys::filesystem::Filesystem::name),
             device: root.meta.map(|meta| format!("{}:{}", meta.device.0, meta.device.1)),
             inode: root.meta.map(|meta| meta.inode),
@@ -296,7 +307,7 @@ impl<'a> Root<'a> {
 }
 
 impl<'a> Lock<'a> {
-    fn new(lock: &'a JudgedLock, scan: &Scan) -> Self {
+    pub(super) fn new(lock: &'a JudgedLock, scan: &Scan) -> Self {
         let record = &lock.facts.record;
         let owner = record.owner();
         let raw = &lock.found.reading.raw;
@@ -388,8 +399,14 @@ impl<'a> Evidence<'a> {
     }
 }
 
+impl LookAlike {
+    pub(super) fn new(look_alike: &crate::discover::LookAlike) -> Self {
+        Self { path: text(&look_alike.path), path_hex: hex(&look_alike.path) }
+    }
+}
+
 impl<'a> ProblemReport<'a> {
-    fn new(problem: &'a Problem) -> Self {
+    pub(super) fn new(problem: &'a Problem) -> Self {
         Self {
             path: text(&problem.path),
             path_hex: hex(&problem.path),

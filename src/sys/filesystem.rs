@@ -59,6 +59,12 @@ impl Filesystem {
         self.magic == 0x794C_7630
     }
 
+    /// Whether a removed directory that is held open shows a link count of 0.
+    #[must_use]
+    pub fn drops_links_of_removed(self) -> bool {
+        matches!(self.magic, 0xEF53 | 0x5846_5342 | 0x0102_1994 | 0x794C_7630)
+    }
+
     /// Whether it lives in memory and was born when it was mounted.
     #[must_use]
     pub fn is_tmpfs(self) -> bool {

@@ -60,6 +60,16 @@ impl MountTable {
         lines.filter_map(|line| Mount::try_from(MountInfo::from_line(line).ok()?).ok())
     }
 
+    /// Whether procfs is mounted more than once, so that one of them may be another PID
+    /// namespace's. Binds of one mount, as container engines make them, count once.
+    #[must_use]
+    pub fn holds_several_procfs(&self) -> bool {
+        let lines = self.text.lines().filter(|line| line.contains(" - proc "));
+        let mut devices = lines.map(|line| line.split(' ').nth(2));
+        let first = devices.next();
+        devices.any(|device| Some(device) != first)
+    }
+
     /// The mount that a path of this table's process lies on, by the longest mount point.
     #[must_use]
     pub fn by_path(&self, path: &Path) -> Option<Mount> {
@@ -120,6 +130,9 @@ mod tests {
         assert!(table.by_id(25).unwrap().hides_processes);
         assert!(!table.by_id(26).unwrap().hides_processes);
         assert_eq!(table.by_id(2), None);
+        assert!(table.holds_several_procfs());
+        let bound = b"25 30 0:24 / /proc rw - proc proc rw\n26 25 0:24 /sys /proc/sys ro - proc proc rw\n";
+        assert!(!MountTable::new(bound).holds_several_procfs());
         assert_eq!(table.by_path(Path::new("/proc/7")).map(|mount| mount.kind), Some("proc".into()));
     }
 }

@@ -41,6 +41,10 @@ pub struct Meta {
     pub links: u32,
     /// Owner.
     pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Type and permission bits.
+    pub mode: u16,
     /// Bytes.
     pub size: u64,
     /// The mount it was reached through; 0 if the kernel does not say.
@@ -98,8 +102,8 @@ impl Dir {
         if crossing == Crossing::SameMount {
             resolve |= ResolveFlags::NO_XDEV;
         }
-        let flags = DIRECTORY | OFlags::NOFOLLOW;
-        match rustix::fs::openat2(&self.fd, path, flags, Mode::empty(), resolve) {
+        // Without O_NOFOLLOW, which turns the ELOOP of a link at the end into ENOTDIR.
+        match rustix::fs::openat2(&self.fd, path, DIRECTORY, Mode::empty(), resolve) {
             Ok(fd) => Ok(Self { fd }),
             Err(Errno::NOSYS | Errno::PERM) => self.step_below(path, crossing),
             Err(errno) => Err(errno),
@@ -147,7 +151,19 @@ impl Dir {
 
     /// What this directory is.
     pub fn meta(&self) -> Result<Meta, Errno> {
-        stat(&self.fd, b"", AtFlags::EMPTY_PATH)
+        let mut meta = stat(&self.fd, b"", AtFlags::EMPTY_PATH)?;
+        if meta.mount_id == 0 {
+            meta.mount_id = self.mount_id_of_fdinfo().unwrap_or(0);
+        }
+        Ok(meta)
+    }
+
+    /// The mount id for kernels before 5.8, whose statx(2) does not tell it (proc_pid_fdinfo(5)).
+    fn mount_id_of_fdinfo(&self) -> Option<u64> {
+        use std::os::fd::AsRawFd;
+        let path = format!("/proc/self/fdinfo/{}", self.fd.as_raw_fd());
+        let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        parse_mount_id(&read_to_end(&file, 4096).ok()??)
     }
 
     /// What a name in this directory is; a symbolic link is not followed.
@@ -185,6 +201,11 @@ impl Dir {
     /// swapped in meanwhile neither blocks nor is read.
     pub fn read_file(&self, name: &[u8], limit: u64) -> Result<(Meta, Vec<u8>), ReadError> {
         let seen = self.meta_of(name).map_err(ReadError::System)?;
+        self.read_seen(name, seen, limit)
+    }
+
+    /// Reads a file that was looked at already.
+    pub(crate) fn read_seen(&self, name: &[u8], seen: Meta, limit: u64) -> Result<(Meta, Vec<u8>), ReadError> {
         match seen.kind {
             FileType::RegularFile => {}
             FileType::Symlink => return Err(ReadError::Symlink),
@@ -202,7 +223,7 @@ impl Dir {
         if meta.kind != FileType::RegularFile {
             return Err(ReadError::NotRegular);
         }
-        let bytes = read_to_end(&fd, limit).map_err(ReadError::System)?;
+        let bytes = read_sized(&fd, Some(meta.size), limit).map_err(ReadError::System)?;
         match bytes {
             Some(bytes) => Ok((meta, bytes)),
             None => Err(ReadError::TooLarge(meta)),
@@ -223,17 +244,38 @@ pub enum ReadError {
     System(Errno),
 }
 
+fn parse_mount_id(fdinfo: &[u8]) -> Option<u64> {
+    let line = fdinfo.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"mnt_id:"))?;
+    std::str::from_utf8(line).ok()?.trim().parse().ok()
+}
+
 /// Reads at most `limit` bytes; `None` if there are more.
 pub(crate) fn read_to_end(fd: impl AsFd, limit: u64) -> Result<Option<Vec<u8>>, Errno> {
-    let mut bytes = Vec::new();
-    let mut chunk = [0_u8; 4096];
+    read_sized(fd, None, limit)
+}
+
+/// What is read at once, where the size is not known.
+const CHUNK: usize = 4096;
+
+/// Reads to the end, at most `limit` bytes. A size that is known and reached by a read that
+/// had room for more is the end: no second read asks for it.
+fn read_sized(fd: impl AsFd, size: Option<u64>, limit: u64) -> Result<Option<Vec<u8>>, Errno> {
+    // One byte of room beyond the size shows whether the file has grown.
+    let expected = size.map_or(limit, |size| size.saturating_add(1));
+    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(CHUNK).min(CHUNK));
     loop {
-        match rustix::io::read(&fd, &mut chunk) {
+        if bytes.len() == bytes.capacity() {
+            bytes.reserve(CHUNK);
+        }
+        match rustix::io::read(&fd, rustix::buffer::spare_capacity(&mut bytes)) {
             Ok(0) => return Ok(Some(bytes)),
-            Ok(count) => {
-                bytes.extend_from_slice(chunk.get(..count).unwrap_or_default());
-                if bytes.len() as u64 > limit {
+            Ok(_) => {
+                let length = bytes.len() as u64;
+                if length > limit {
                     return Ok(None);
+                }
+                if bytes.len() < bytes.capacity() && size == Some(length) {
+                    return Ok(Some(bytes));
                 }
             }
             Err(Errno::INTR) => {}
@@ -263,6 +305,8 @@ impl From<&Statx> for Meta {
             inode: statx.stx_ino,
             links: statx.stx_nlink,
             uid: statx.stx_uid,
+            gid: statx.stx_gid,
+            mode: statx.stx_mode,
             size: statx.stx_size,
             mount_id: if has(StatxFlags::MNT_ID) { statx.stx_mnt_id } else { 0 },
             modified: time(StatxFlags::MTIME, &statx.stx_mtime),
@@ -285,4 +329,42 @@ pub fn list_names(path: &Path) -> Vec<std::ffi::OsString> {
     let Ok(entries) = rustix::fs::Dir::read_from(&dir) else { return Vec::new() };
     let names = entries.filter_map(Result::ok).map(|entry| entry.file_name().to_bytes().to_vec());
     names.map(std::os::unix::ffi::OsStringExt::from_vec).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_kernels_mount_id_is_the_same_as_a_new_ones() {
+        let dir = Dir::open_root(Path::new("/")).unwrap();
+        assert_eq!(dir.mount_id_of_fdinfo(), Some(stat(&dir, b"", AtFlags::EMPTY_PATH).unwrap().mount_id));
+        assert_eq!(parse_mount_id(b"pos:\t0\nmnt_id:\t25\nino:\t2\n"), Some(25));
+        assert_eq!(parse_mount_id(b"pos:\t0\n"), None);
+    }
+
+    #[test]
+    fn a_path_below_is_resolved_alike_with_and_without_openat2() {
+        let temp = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(temp.path().join("a/b")).unwrap();
+        std::os::unix::fs::symlink(outside.path(), temp.path().join("a/link")).unwrap();
+        std::os::unix::fs::symlink("b", temp.path().join("a/inside")).unwrap();
+        std::fs::write(temp.path().join("a/file"), "").unwrap();
+        let root = Dir::open_root(temp.path()).unwrap();
+        for (path, expected) in [
+            ("a/b", Ok(())),
+            ("", Ok(())),
+            ("a/link", Err(Errno::LOOP)),
+            ("a/inside", Err(Errno::LOOP)),
+            ("a/file", Err(Errno::NOTDIR)),
+            ("a/none", Err(Errno::NOENT)),
+            ("../x", Err(Errno::XDEV)),
+        ] {
+            let path = Path::new(path);
+            let told = |result: Result<Dir, Errno>| result.map(|dir| assert!(dir.meta().is_ok()));
+            assert_eq!(told(root.open_below(path, Crossing::SameMount)), expected, "openat2 {path:?}");
+            assert_eq!(told(root.step_below(path, Crossing::SameMount)), expected, "steps {path:?}");
+        }
+    }
 }

@@ -11,7 +11,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 /// Nothing that a scan meets may hold it longer.
-const GUARD: Duration = Duration::from_secs(20);
+const GUARD: Duration = Duration::from_secs(120);
 /// The uid of nobody.
 const NOBODY: u32 = 65_534;
 

@@ -83,7 +83,7 @@ fn a_lock_that_may_not_be_read_is_listed_and_not_judged_dead() {
         let answer = look_as_ordinary(stage.path(), &[stage.path()]);
         let lock = answer.lock();
         assert_eq!((&lock["reason"], &lock["proof"]), (&"record-unreadable".into(), &false.into()));
-        assert_eq!((&lock["leaning"], answer.code()), (&"out-of-sight".into(), 1));
+        assert_eq!((&lock["leaning"], answer.code()), (&"likely-held".into(), 1));
         // What lifts it is more rights, not a look at other machines.
         assert!(lock["next_step"].as_str().unwrap().contains("as root"), "{lock}");
     }

@@ -2,8 +2,11 @@
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::disallowed_methods, clippy::indexing_slicing)]
 
+pub mod trace;
+
 use serde_json::Value;
 use std::ffi::OsStr;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -131,4 +134,13 @@ impl Answer {
         let at = locks.iter().find(|lock| Path::new(lock["path"].as_str().unwrap()).ends_with(end.as_ref()));
         at.unwrap_or_else(|| panic!("no {:?} in {}", end.as_ref(), self.out())).clone()
     }
+}
+
+/// Says what is skipped and why; fails where the whole laboratory was promised
+/// (`OPENCLAW_DOCTOR_LAB=required`, as in CI).
+pub fn lab_required(why: &str) {
+    assert!(std::env::var_os("OPENCLAW_DOCTOR_LAB").is_none_or(|value| value != "required"), "cannot skip: {why}");
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    // Not through eprintln!, which the test harness swallows.
+    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
 }

@@ -1,0 +1,220 @@
+//! A repair: plan, show, consent, judge again, act, record.
+//!
+//! In: a scan and its session, what the operator allowed, somebody to ask, a receipt. Out:
+//! what became of every lock. Called by the command line and by tests. Removes only with a
+//! [`Warrant`], one lock at a time, and stops between two locks when told to.
+
+use crate::plan::{Allowed, Intent, Left, plan};
+use crate::receipt::Receipt;
+use crate::remove::{Outcome, OutcomeKind, Removal};
+use crate::scan::{JudgedLock, Scan, Session};
+use crate::warrant::{Basis, Warrant};
+use rustix::io::Errno;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Somebody to show things to and to ask.
+pub trait Console {
+    /// Shows the plan, before anything is done.
+    fn plan(&mut self, scan: &Scan, intents: &[Intent]);
+    /// Asks whether to remove a lock; shows the evidence.
+    fn ask(&mut self, lock: &JudgedLock, scan: &Scan) -> Reply;
+    /// Shows what became of a lock.
+    fn outcome(&mut self, lock: &JudgedLock, outcome: &Outcome);
+}
+
+/// An answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply {
+    /// Remove it.
+    Yes,
+    /// Leave it: no, the end of input, or anything that is no yes.
+    No,
+    /// Leave it and all that follow.
+    Stop,
+}
+
+/// What became of a lock, and whose word it rested on.
+#[derive(Debug, Clone)]
+pub struct Handled {
+    /// What was planned.
+    pub intent: Intent,
+    /// On whose word it was removed, or was to be.
+    pub basis: Option<Basis>,
+    /// What became of it; absent in a dry run.
+    pub outcome: Option<Outcome>,
+}
+
+/// How to carry a plan out.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct How {
+    /// What the operator allowed.
+    pub allowed: Allowed,
+    /// Show the plan and change nothing.
+    pub dry_run: bool,
+}
+
+/// Carries out a repair; the answer is in the order of the scan's locks.
+pub fn repair(
+    session: &mut Session<'_>,
+    scan: &Scan,
+    how: How,
+    receipt: Option<&mut Receipt>,
+    console: &mut dyn Console,
+    stop: &AtomicBool,
+) -> Vec<Handled> {
+    let intents = plan(scan, how.allowed);
+    console.plan(scan, &intents);
+    if how.dry_run {
+        let basis = |intent: &Intent| match intent {
+            Intent::Remove(warrant) => Some(warrant.basis()),
+            Intent::Ask(_) | Intent::Leave(_) => None,
+        };
+        return intents.into_iter().map(|intent| Handled { basis: basis(&intent), intent, outcome: None }).collect();
+    }
+    let mut act = Act { session, scan, receipt, console, stop, stopped: false, receipt_failed: None };
+    let locks = scan.locks.iter().zip(intents);
+    locks.map(|(lock, intent)| act.handle(lock, intent)).collect()
+}
+
+struct Act<'a, 'b> {
+    session: &'a mut Session<'b>,
+    scan: &'a Scan,
+    receipt: Option<&'a mut Receipt>,
+    console: &'a mut dyn Console,
+    stop: &'a AtomicBool,
+    stopped: bool,
+    /// Why the receipt cannot be written any more.
+    receipt_failed: Option<String>,
+}
+
+impl Act<'_, '_> {
+    fn handle(&mut self, lock: &JudgedLock, intent: Intent) -> Handled {
+        let (basis, outcome) = match &intent {
+            Intent::Leave(left) => (None, Outcome::new(OutcomeKind::HeldBack, left.sentence())),
+            Intent::Remove(warrant) => (Some(warrant.basis()), self.remove_unless_stopped(lock, warrant)),
+            Intent::Ask(basis) => self.ask(lock, *basis),
+        };
+        if !matches!(intent, Intent::Leave(_)) {
+            self.console.outcome(lock, &outcome);
+        }
+        Handled { intent, basis, outcome: Some(outcome) }
+    }
+
+    fn has_stopped(&mut self) -> bool {
+        self.stopped |= self.stop.load(Ordering::Relaxed);
+        self.stopped
+    }
+
+    fn remove_unless_stopped(&mut self, lock: &JudgedLock, warrant: &Warrant) -> Outcome {
+        if self.has_stopped() {
+            return Outcome::new(OutcomeKind::NotAttempted, "the run was stopped before its turn");
+        }
+        self.remove(lock, warrant)
+    }
+
+    fn ask(&mut self, lock: &JudgedLock, basis: Basis) -> (Option<Basis>, Outcome) {
+        let not_attempted = || Outcome::new(OutcomeKind::NotAttempted, "the run was stopped before its turn");
+        if self.has_stopped() {
+            return (None, not_attempted());
+        }
+        match self.console.ask(lock, self.scan) {
+            Reply::No => (None, Outcome::new(OutcomeKind::Declined, "")),
+            Reply::Stop => {
+                self.stopped = true;
+                (None, not_attempted())
+            }
+            Reply::Yes => match Warrant::new(lock.found.family, &lock.verdict, basis) {
+                Some(warrant) => {
+                    self.session.look_again();
+                    (Some(basis), self.remove(lock, &warrant))
+                }
+                None => (None, Outcome::new(OutcomeKind::HeldBack, "no word is enough for it")),
+            },
+        }
+    }
+
+    fn remove(&mut self, lock: &JudgedLock, warrant: &Warrant) -> Outcome {
+        if let Some(why) = &self.receipt_failed {
+            return Outcome::new(OutcomeKind::Refused, why.clone());
+        }
+        let root = match self.scan.roots.get(lock.found.root).map(|root| self.session.open_root(root)) {
+            Some(Ok(root)) => root,
+            Some(Err(Errno::NOENT)) => return Outcome::new(OutcomeKind::AlreadyGone, "its root is not there any more"),
+            Some(Err(Errno::STALE)) | None => {
+                return Outcome::new(OutcomeKind::Changed, "another directory stands at its root now");
+            }
+            Some(Err(errno)) => {
+                let why = format!("cannot open its root again: {}", std::io::Error::from(errno));
+                return Outcome::new(OutcomeKind::Failed, why);
+            }
+        };
+        let session = &*self.session;
+        let mut receipt = self.receipt.as_deref_mut();
+        let mut receipt_failed = None;
+        let outcome = Removal {
+            lock: &lock.found,
+            warrant,
+            pid_max: session.pid_max(),
+            judge_again: &mut |reading| session.judge_again(lock, reading),
+            about_to: &mut |reading| {
+                let Some(receipt) = receipt.as_deref_mut() else { return Ok(()) };
+                receipt.intent(lock, reading, warrant.basis()).map_err(|error| {
+                    let why = format!("the receipt cannot be written: {error}; nothing is removed without it");
+                    receipt_failed = Some(why.clone());
+                    why
+                })
+            },
+            at: &mut |_| {},
+        }
+        .run(&root);
+        self.receipt_failed = receipt_failed;
+        self.record(lock, outcome)
+    }
+
+    /// Writes the outcome to the receipt; what cannot be written stops further removals.
+    fn record(&mut self, lock: &JudgedLock, outcome: Outcome) -> Outcome {
+        if self.receipt_failed.is_some() {
+            return outcome;
+        }
+        match self.receipt.as_deref_mut().map(|receipt| receipt.outcome(lock, &outcome)) {
+            Some(Err(error)) => {
+                let why = format!("the receipt cannot be written: {error}; nothing is removed without it");
+                self.receipt_failed = Some(why);
+                let detail = format!("it was {}, but its receipt has no outcome: {error}", outcome.kind.word());
+                Outcome::new(OutcomeKind::Failed, detail)
+            }
+            _ => outcome,
+        }
+    }
+}
+
+impl Left {
+    /// Why, in a sentence.
+    #[must_use]
+    pub fn sentence(self) -> String {
+        match self {
+            Self::Active => "a living process holds it".to_owned(),
+            Self::NeverRemoved => "locks of this kind are never removed".to_owned(),
+            Self::NeedsWord(leaning) => format!("not proven ({}), and nobody's word was given", leaning.word()),
+        }
+    }
+}
+
+/// The exit code of a repair: 4 a removal failed, 3 incomplete, 1 something remains, 0 clean.
+#[must_use]
+pub fn exit_code(scan: &Scan, handled: &[Handled]) -> u8 {
+    use OutcomeKind::{AlreadyGone, Failed, Refused, Removed};
+    let kind = |handled: &Handled| handled.outcome.as_ref().map(|outcome| outcome.kind);
+    let remains = |handled: &Handled| {
+        handled.intent != Intent::Leave(Left::Active) && !matches!(kind(handled), Some(Removed | AlreadyGone))
+    };
+    if handled.iter().any(|handled| matches!(kind(handled), Some(Failed | Refused))) {
+        4
+    } else if !scan.problems.is_empty() {
+        3
+    } else if handled.iter().any(remains) {
+        1
+    } else {
+        0
+    }
+}

@@ -1,0 +1,278 @@
+//! The design's table as cases: evidence, and what it must come to.
+//!
+//! One entry per row and alternative outcome, then one per thing that takes a proof away.
+
+use super::*;
+use openclaw_doctor::record::Hostility::{self, *};
+use openclaw_doctor::verdict::Classification::{
+    self, Active, LegacyUnverifiable as Unverifiable, StaleDeadPid as Dead, StaleRecycledPid as Recycled,
+};
+use openclaw_doctor::verdict::Reason::{self, *};
+use openclaw_doctor::verdict::{Leaning, Standing};
+
+/// [`Standing`] without the proof inside, which only the verdict can make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Held,
+    Proof,
+    LikelyStale,
+    Undetermined,
+    OutOfSight,
+    LikelyHeld,
+}
+use Outcome::*;
+
+impl From<&Verdict> for Outcome {
+    fn from(verdict: &Verdict) -> Self {
+        match &verdict.standing {
+            Standing::Held => Held,
+            Standing::Proven(_) => Proof,
+            Standing::Leaning(Leaning::LikelyStale) => LikelyStale,
+            Standing::Leaning(Leaning::Undetermined) => Undetermined,
+            Standing::Leaning(Leaning::OutOfSight) => OutOfSight,
+            Standing::Leaning(Leaning::LikelyHeld) => LikelyHeld,
+        }
+    }
+}
+
+/// One line of the table.
+pub struct Case {
+    pub row: u8,
+    pub evidence: &'static str,
+    pub facts: Facts,
+    pub expected: (Classification, Reason, Outcome),
+}
+
+fn case(
+    row: u8,
+    evidence: &'static str,
+    facts: Facts,
+    class: Classification,
+    reason: Reason,
+    outcome: Outcome,
+) -> Case {
+    Case { row, evidence, facts, expected: (class, reason, outcome) }
+}
+
+/// Every line.
+pub fn cases() -> Vec<Case> {
+    [unwritten(), hostile(), leases(), equal_ticks(), no_ticks(), other_ticks(), nobody(), withdrawn()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+#[rustfmt::skip]
+fn unwritten() -> Vec<Case> {
+    let (young, old) = (30 * SECOND - 1, 30 * SECOND);
+    let mut cases = vec![
+        case(1, "no record, but the lock is a new one of a stepped clock: dated in the future",
+            lock(Record::Missing).touched_ago(-HOUR), Unverifiable, RecordMissing, LikelyHeld),
+        case(1, "no record, and no time at all",
+            lock(Record::Missing).times(|times| *times = LockTimes::default()), Unverifiable, RecordMissing, LikelyHeld),
+        case(1, "an old lock with a record that is being written now",
+            lock(Record::Empty).touched_ago(HOUR).times(|times| times.record_modified = Some(NOW)), Unverifiable, RecordEmpty, LikelyHeld),
+        case(1, "an old record in a lock that was changed now",
+            lock(Record::Truncated).touched_ago(HOUR).times(|times| times.lock_modified = Some(NOW)), Unverifiable, RecordTruncated, LikelyHeld),
+        case(1, "an old lock, and a record whose time cannot be read",
+            lock(Record::Empty).touched_ago(HOUR).times(|times| times.record_modified = None), Unverifiable, RecordEmpty, LikelyHeld),
+        case(1, "an old record in a lock whose time cannot be read",
+            lock(Record::NotJson).touched_ago(HOUR).times(|times| times.lock_modified = None), Unverifiable, RecordNotJson, LikelyHeld),
+        case(1, "no record, whoever has which pid",
+            lock(Record::Missing).touched_ago(old).and(owner()), Unverifiable, RecordMissing, LikelyStale),
+        case(1, "no record, where processes are hidden: nobody is named who could hide",
+            lock(Record::Missing).touched_ago(old).restricted(), Unverifiable, RecordMissing, LikelyStale),
+    ];
+    for (record, reason) in [
+        (Record::Missing, RecordMissing), (Record::Empty, RecordEmpty),
+        (Record::Truncated, RecordTruncated), (Record::NotJson, RecordNotJson),
+    ] {
+        cases.push(case(1, "younger than 30 s", lock(record.clone()).touched_ago(young), Unverifiable, reason, LikelyHeld));
+        cases.push(case(1, "30 s old", lock(record).touched_ago(old), Unverifiable, reason, LikelyStale));
+    }
+    cases
+}
+
+#[rustfmt::skip]
+fn hostile() -> Vec<Case> {
+    let mut cases = vec![
+        case(2, "a record that may not be read", lock(Record::Unreadable), Unverifiable, RecordUnreadable, LikelyHeld),
+    ];
+    const EACH: [(Hostility, Reason); 16] = [
+        (NotAnObject, RecordNotObject), (TooDeep, RecordTooDeep), (DuplicateKeys, RecordDuplicateKeys),
+        (Hostility::PidZero, Reason::PidZero), (Hostility::PidNegative, Reason::PidNegative),
+        (Hostility::PidFractional, Reason::PidFractional), (Hostility::PidNotANumber, Reason::PidNotANumber),
+        (Hostility::PidTooLarge, Reason::PidTooLarge), (Hostility::StartTicksInvalid, Reason::StartTicksInvalid),
+        (Hostility::CreatedAtInvalid, Reason::CreatedAtInvalid), (TooLarge, RecordTooLarge),
+        (Hostility::RecordSymlink, Reason::RecordSymlink), (Hostility::RecordNotRegular, Reason::RecordNotRegular),
+        (Hostility::RecordHardLinked, Reason::RecordHardLinked), (Hostility::LockSymlink, Reason::LockSymlink),
+        (Hostility::LockNotDirectory, Reason::LockNotDirectory),
+    ];
+    for (hostility, reason) in EACH {
+        let facts = lock(Record::Hostile(hostility)).touched_ago(1_000 * HOUR);
+        cases.push(case(2, "impossible, at any age", facts, Unverifiable, reason, LikelyHeld));
+    }
+    cases
+}
+
+#[rustfmt::skip]
+fn leases() -> Vec<Case> {
+    let ago = |milliseconds| Some(EpochMs(NOW.0 - milliseconds));
+    vec![
+        case(3, "under 10 minutes", lease(ago(10 * MINUTE - 1)), Unverifiable, RecordWithoutPid, LikelyHeld),
+        case(3, "10 minutes", lease(ago(10 * MINUTE)), Unverifiable, RecordWithoutPid, LikelyStale),
+        case(3, "10 minutes, in a file copied just now", lease(ago(10 * MINUTE)).touched_ago(0), Unverifiable, RecordWithoutPid, LikelyStale),
+        case(3, "dated in the future", lease(ago(-HOUR)), Unverifiable, RecordWithoutPid, LikelyHeld),
+        case(3, "undated, file under 10 minutes", lease(None).touched_ago(10 * MINUTE - 1), Unverifiable, RecordWithoutPid, LikelyHeld),
+        case(3, "undated, file 10 minutes old", lease(None).touched_ago(10 * MINUTE), Unverifiable, RecordWithoutPid, LikelyStale),
+        case(3, "undated, in an old file of a lock whose time cannot be read",
+            lease(None).touched_ago(HOUR).times(|times| times.lock_modified = None), Unverifiable, RecordWithoutPid, LikelyHeld),
+        case(3, "undated in every way", lease(None).times(|times| *times = LockTimes::default()), Unverifiable, RecordWithoutPid, LikelyHeld),
+    ]
+}
+
+#[rustfmt::skip]
+fn equal_ticks() -> Vec<Case> {
+    let contradicted = || owner().started_after(MINUTE + 1, None);
+    vec![
+        case(4, "alive, equal ticks", with_ticks().and(owner()), Active, OwnerAlive, Held),
+        case(4, "seen among others with that pid", with_ticks().and(kernel_thread()).and(stranger()).and(owner()), Active, OwnerAlive, Held),
+        case(4, "in a time namespace of its own: one of two possible ticks is equal",
+            with_ticks().and(Candidate { start_ticks: vec![OTHER_TICKS, TICKS], time_namespace: TimeNamespace::Shifted, ..owner() }), Active, OwnerAlive, Held),
+        case(4, "a zombie leader with living threads", with_ticks().and(Candidate { state: 'Z', ..owner() }), Active, OwnerAlive, Held),
+        case(4, "life unknown: perhaps alive", with_ticks().and(Candidate { life: Life::Unknown, ..owner() }), Active, OwnerAlive, Held),
+        case(4, "any program: argv is no evidence of identity", with_ticks().and(process("sleep", Role::Other, TICKS)), Active, OwnerAlive, Held),
+        case(4, "of another container", with_ticks().and(Candidate { pid: 51_234, own_namespace: false, ..owner() }), Active, OwnerAlive, Held),
+        case(4, "in a container", with_ticks().and(owner()).in_container(), Active, OwnerAlive, Held),
+        case(4, "on a network filesystem", with_ticks().and(owner()).shared_with_other_kernels(), Active, OwnerAlive, Held),
+        case(4, "while processes are hidden", with_ticks().and(owner()).restricted(), Active, OwnerAlive, Held),
+        case(4, "record and file exactly 60 s before the process", with_ticks().and(owner().started_after(MINUTE, None)), Active, OwnerAlive, Held),
+        case(4, "record and file more than 60 s before the process", with_ticks().and(contradicted()), Unverifiable, IdentityContradicted, LikelyHeld),
+        case(4, "only the record before it", with_ticks().and(contradicted()).times(|times| times.record_born = Some(NOW)), Active, OwnerAlive, Held),
+        case(4, "only the file before it", with_ticks().undated().and(contradicted()), Active, OwnerAlive, Held),
+        case(4, "the filesystem keeps no birth time", with_ticks().and(contradicted()).times(|times| times.record_born = None), Active, OwnerAlive, Held),
+        case(4, "the start cannot be put on the wall clock", with_ticks().and(Candidate { started_at: None, ..owner() }), Active, OwnerAlive, Held),
+        case(4, "two with equal ticks, one contradicted", with_ticks().and(contradicted()).and(owner()), Active, OwnerAlive, Held),
+    ]
+}
+
+#[rustfmt::skip]
+fn no_ticks() -> Vec<Case> {
+    let later = |margin, step| successor().started_after(30 * SECOND + margin, step);
+    let nameless = || Candidate { role: Role::Unreadable, program: None, ..stranger() };
+    vec![
+        case(5, "no runtime among the carriers", without_ticks().and(stranger()), Unverifiable, CarrierNotJavascript, LikelyStale),
+        case(5, "a kernel thread", without_ticks().and(kernel_thread()), Unverifiable, CarrierNotJavascript, LikelyStale),
+        case(5, "a kernel thread that is named like a runtime",
+            without_ticks().and(Candidate { role: Role::JavaScript, ..kernel_thread() }), Unverifiable, CarrierNotJavascript, LikelyStale),
+        case(5, "no runtime, in a container", without_ticks().and(stranger()).in_container(), Unverifiable, CarrierNotJavascript, OutOfSight),
+        case(5, "no runtime, on the container's own layer", without_ticks().and(stranger()).on_own_layer(), Unverifiable, CarrierNotJavascript, LikelyStale),
+        case(5, "no runtime, single writer", without_ticks().and(stranger()).single_writer(), Unverifiable, CarrierNotJavascript, LikelyStale),
+        case(5, "no runtime, single writer, where processes are hidden",
+            without_ticks().and(stranger()).single_writer().restricted(), Unverifiable, CarrierNotJavascript, OutOfSight),
+        case(5, "started later by more than 30 s", without_ticks().and(later(1, Some(0))), Unverifiable, CarrierStartedLater, LikelyStale),
+        case(5, "started later by exactly 30 s", without_ticks().and(later(0, Some(0))), Unverifiable, CarrierMayBeOwner, LikelyHeld),
+        case(5, "started later by more than 30 s and the step", without_ticks().and(later(501, Some(500))), Unverifiable, CarrierStartedLater, LikelyStale),
+        case(5, "started later, but the clock was stepped as far", without_ticks().and(later(500, Some(500))), Unverifiable, CarrierMayBeOwner, LikelyHeld),
+        case(5, "an absurd step", without_ticks().and(later(HOUR, Some(u64::MAX))), Unverifiable, CarrierMayBeOwner, LikelyHeld),
+        case(5, "started later, no witness", without_ticks().and(later(HOUR, None)), Unverifiable, CarrierMayBeOwner, LikelyHeld),
+        case(5, "started later than the record, not than the file",
+            without_ticks().and(later(1, Some(0))).times(|times| times.record_born = Some(NOW)), Unverifiable, CarrierMayBeOwner, LikelyHeld),
+        case(5, "started later than the file, the record says no time", without_ticks().undated().and(later(1, Some(0))), Unverifiable, CarrierMayBeOwner, LikelyHeld),
+        case(5, "started later than the record, the file has no birth time",
+            without_ticks().and(later(1, Some(0))).times(|times| times.record_born = None), Unverifiable, CarrierMayBeOwner, LikelyHeld),
+        case(5, "started before the lock was taken", without_ticks().and(successor()), Unverifiable, CarrierMayBeOwner, LikelyHeld),
+        case(5, "one started later, one before", without_ticks().and(later(1, Some(0))).and(successor()), Unverifiable, CarrierMayBeOwner, LikelyHeld),
+        case(5, "a name that cannot be read counts as a runtime", without_ticks().and(nameless()), Unverifiable, CarrierMayBeOwner, LikelyHeld),
+        case(5, "known to the kernel, not shown by /proc", without_ticks().and(Candidate::out_of_list(PID)), Unverifiable, CarrierMayBeOwner, LikelyHeld),
+        case(5, "started later, in a container: restarted", without_ticks().and(later(1, Some(0))).in_container(), Unverifiable, CarrierStartedLater, LikelyStale),
+        case(5, "started later, in a container, but it may be no runtime",
+            without_ticks().and(nameless().started_after(HOUR, Some(0))).in_container(), Unverifiable, CarrierStartedLater, OutOfSight),
+        case(5, "started later, in a container, but perhaps dead",
+            without_ticks().and(Candidate { life: Life::Unknown, ..later(1, Some(0)) }).in_container(), Unverifiable, CarrierStartedLater, OutOfSight),
+    ]
+}
+
+#[rustfmt::skip]
+fn other_ticks() -> Vec<Case> {
+    let shifted = || Candidate { time_namespace: TimeNamespace::Shifted, ..stranger() };
+    let unknown = || Candidate { time_namespace: TimeNamespace::Unknown, ..stranger() };
+    vec![
+        case(6, "host", with_ticks().and(stranger()), Recycled, StartTicksDiffer, Proof),
+        case(6, "host, an OpenClaw: program and age are no evidence", with_ticks().and(successor()), Recycled, StartTicksDiffer, Proof),
+        case(6, "host, a kernel thread", with_ticks().and(kernel_thread()), Recycled, StartTicksDiffer, Proof),
+        case(6, "host, a kernel thread with equal ticks owns nothing",
+            with_ticks().and(Candidate { start_ticks: vec![TICKS], ..kernel_thread() }), Recycled, StartTicksDiffer, Proof),
+        case(6, "host, by one tick", with_ticks().and(Candidate { start_ticks: vec![StartTicks(TICKS.0 + 1)], ..owner() }), Recycled, StartTicksDiffer, Proof),
+        case(6, "host, in a proc directory of another namespace", with_ticks().and(stranger()).from(ProcSource::Foreign), Recycled, StartTicksDiffer, Proof),
+        case(6, "host, a carrier of another time namespace", with_ticks().and(stranger()).and(shifted()), Recycled, CheckpointPossible, LikelyStale),
+        case(6, "own layer", with_ticks().and(stranger()).on_own_layer(), Recycled, StartTicksDiffer, Proof),
+        case(6, "single writer", with_ticks().and(stranger()).single_writer(), Recycled, StartTicksDiffer, Proof),
+        case(6, "own layer, a carrier of another time namespace", with_ticks().and(shifted()).on_own_layer(), Recycled, CheckpointPossible, LikelyStale),
+        case(6, "container, an OpenClaw of our own namespace", with_ticks().and(successor()).in_container(), Recycled, RestartedContainer, LikelyStale),
+        case(6, "container, some other program", with_ticks().and(stranger()).in_container(), Recycled, SharedVolume, OutOfSight),
+        case(6, "container, some JavaScript", with_ticks().and(process("node", Role::JavaScript, OTHER_TICKS)).in_container(), Recycled, SharedVolume, OutOfSight),
+        case(6, "container, an OpenClaw of a namespace below", with_ticks().and(Candidate { own_namespace: false, ..successor() }).in_container(), Recycled, SharedVolume, OutOfSight),
+        case(6, "container, the doctor itself", with_ticks().and(Candidate { is_self: true, ..successor() }).in_container(), Recycled, SharedVolume, OutOfSight),
+        case(6, "container, an OpenClaw that is perhaps dead", with_ticks().and(Candidate { life: Life::Unknown, ..successor() }).in_container(), Recycled, SharedVolume, OutOfSight),
+        case(6, "a start time that cannot be read", with_ticks().and(Candidate { start_ticks: vec![], ..stranger() }), Unverifiable, StartTicksUnreadable, LikelyHeld),
+        case(6, "one of two start times that cannot be read", with_ticks().and(stranger()).and(Candidate { start_ticks: vec![], ..stranger() }), Unverifiable, StartTicksUnreadable, LikelyHeld),
+        case(6, "known to the kernel, not shown by /proc", with_ticks().and(Candidate::out_of_list(PID)), Unverifiable, StartTicksUnreadable, LikelyHeld),
+        case(6, "a time namespace that cannot be read: its own ticks may be others", with_ticks().and(unknown()), Unverifiable, StartTicksUnreadable, LikelyHeld),
+    ]
+}
+
+#[rustfmt::skip]
+fn nobody() -> Vec<Case> {
+    let corpse = |candidate| Candidate { life: Life::Dead, state: 'Z', ..candidate };
+    vec![
+        case(7, "host", with_ticks(), Dead, NoSuchProcess, Proof),
+        case(7, "host, no ticks recorded: a dead pid is no legacy", without_ticks(), Dead, NoSuchProcess, Proof),
+        case(7, "host, however new", with_ticks().touched_ago(0), Dead, NoSuchProcess, Proof),
+        case(7, "host, the owner is a zombie without threads", with_ticks().and(corpse(owner())), Dead, NoSuchProcess, Proof),
+        case(7, "host, its pid is a zombie's", without_ticks().and(corpse(stranger())), Dead, NoSuchProcess, Proof),
+        case(7, "own layer", with_ticks().on_own_layer(), Dead, NoSuchProcess, Proof),
+        case(7, "single writer", with_ticks().single_writer(), Dead, NoSuchProcess, Proof),
+        case(7, "container", with_ticks().in_container(), Dead, SharedVolume, OutOfSight),
+        case(7, "container, no ticks recorded", without_ticks().in_container(), Dead, SharedVolume, OutOfSight),
+        case(7, "no process table at all", with_ticks().from(ProcSource::Unreadable), Unverifiable, ProcessTableUnreadable, OutOfSight),
+        case(7, "no process table, whatever else is known", with_ticks().and(owner()).from(ProcSource::Unreadable), Unverifiable, ProcessTableUnreadable, OutOfSight),
+    ]
+}
+
+#[rustfmt::skip]
+fn withdrawn() -> Vec<Case> {
+    let old_lease = || lease(Some(EpochMs(NOW.0 - HOUR)));
+    let later = || successor().started_after(HOUR, Some(0));
+    vec![
+        case(7, "another kernel may use the filesystem", with_ticks().shared_with_other_kernels(), Dead, ForeignKernelPossible, OutOfSight),
+        case(6, "another kernel may use the filesystem", with_ticks().and(stranger()).shared_with_other_kernels(), Recycled, ForeignKernelPossible, OutOfSight),
+        case(6, "another kernel, and a restarted container", with_ticks().and(successor()).in_container().shared_with_other_kernels(), Recycled, ForeignKernelPossible, OutOfSight),
+        case(6, "another kernel, though the operator vouches for a single writer", with_ticks().and(stranger()).single_writer().shared_with_other_kernels(), Recycled, ForeignKernelPossible, OutOfSight),
+        case(5, "another kernel may use the filesystem", without_ticks().and(stranger()).shared_with_other_kernels(), Unverifiable, ForeignKernelPossible, OutOfSight),
+        case(3, "another kernel may use the filesystem", old_lease().shared_with_other_kernels(), Unverifiable, ForeignKernelPossible, OutOfSight),
+        case(1, "another kernel may use the filesystem", lock(Record::Missing).shared_with_other_kernels(), Unverifiable, ForeignKernelPossible, OutOfSight),
+        case(7, "processes are hidden", with_ticks().restricted(), Dead, OwnerHidden, OutOfSight),
+        case(6, "processes are hidden", with_ticks().and(stranger()).restricted(), Recycled, OwnerHidden, OutOfSight),
+        case(6, "processes are hidden, which no word of the operator lifts", with_ticks().and(successor()).single_writer().restricted(), Recycled, OwnerHidden, OutOfSight),
+        case(6, "processes are hidden, and it looks like a restart", with_ticks().and(successor()).restricted(), Recycled, OwnerHidden, OutOfSight),
+        case(5, "processes are hidden", without_ticks().and(later()).restricted(), Unverifiable, OwnerHidden, OutOfSight),
+        case(7, "the directory is worked in", with_ticks().worked_in(), Dead, RootInUse, LikelyHeld),
+        case(6, "the directory is worked in", with_ticks().and(stranger()).worked_in(), Recycled, RootInUse, LikelyHeld),
+        case(6, "the directory is worked in, by a sight that could not tell", with_ticks().and(stranger()).in_container().worked_in(), Recycled, RootInUse, LikelyHeld),
+        case(5, "the directory is worked in", without_ticks().and(stranger()).worked_in(), Unverifiable, RootInUse, LikelyHeld),
+        case(5, "the directory is worked in, out of sight", without_ticks().and(stranger()).in_container().worked_in(), Unverifiable, RootInUse, LikelyHeld),
+        case(3, "the directory is worked in", old_lease().worked_in(), Unverifiable, RootInUse, LikelyHeld),
+        case(1, "the directory is worked in", lock(Record::Missing).worked_in(), Unverifiable, RootInUse, LikelyHeld),
+        case(7, "the directory is worked in, on a network filesystem, with hidden processes",
+            with_ticks().worked_in().shared_with_other_kernels().restricted(), Dead, RootInUse, LikelyHeld),
+        case(4, "the owner lives and works there", with_ticks().and(owner()).worked_in(), Active, OwnerAlive, Held),
+        case(7, "who works there is unknown, which changes nothing", with_ticks().workers_unknown(3), Dead, NoSuchProcess, Proof),
+        case(7, "not procfs", with_ticks().from(ProcSource::NotProcfs), Dead, NotProcfs, Undetermined),
+        case(6, "not procfs", with_ticks().and(stranger()).from(ProcSource::NotProcfs), Recycled, NotProcfs, Undetermined),
+        case(6, "not procfs, though it shows the initial namespace",
+            with_ticks().and(stranger()).from(ProcSource::NotProcfs).vantage(Vantage::Host), Recycled, NotProcfs, Undetermined),
+        case(5, "not procfs", without_ticks().and(later()).from(ProcSource::NotProcfs), Unverifiable, NotProcfs, Undetermined),
+        case(4, "not procfs", with_ticks().and(owner()).from(ProcSource::NotProcfs), Active, OwnerAlive, Held),
+    ]
+}

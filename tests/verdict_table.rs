@@ -1,0 +1,47 @@
+//! The design's table of evidence, row by row. The table itself stands in `facts::table`.
+#![allow(missing_docs)]
+
+mod facts;
+
+use facts::table::{Outcome, cases};
+use openclaw_doctor::family::FAMILIES;
+use openclaw_doctor::verdict::Reason;
+use std::collections::BTreeSet;
+
+#[test]
+fn every_line_of_the_table_comes_to_its_verdict() {
+    let mut wrong = Vec::new();
+    for case in cases() {
+        for family in FAMILIES {
+            let facts = facts::Facts { family, ..case.facts.clone() };
+            let verdict = facts.judge();
+            let found = (verdict.classification, verdict.reason, Outcome::from(&verdict));
+            if (verdict.row, found) != (case.row, case.expected) {
+                let (row, evidence, expected) = (case.row, case.evidence, case.expected);
+                wrong.push(format!(
+                    "{} row {row}, {evidence}:\n    expected {expected:?}\n    found row {} {found:?}",
+                    family.name, verdict.row
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_reason_and_no_row_is_without_a_line() {
+    let reasons: BTreeSet<Reason> = cases().iter().map(|case| case.expected.1).collect();
+    let missing: Vec<&Reason> = Reason::ALL.iter().filter(|reason| !reasons.contains(reason)).collect();
+    assert!(missing.is_empty(), "no case for {missing:?}");
+    let rows: BTreeSet<u8> = cases().iter().map(|case| case.row).collect();
+    assert_eq!(rows, (1..=7).collect());
+}
+
+#[test]
+fn a_verdict_does_not_depend_on_the_order_of_the_process_table() {
+    for case in cases() {
+        let mut turned = case.facts.clone();
+        turned.lock.candidates.reverse();
+        assert_eq!(turned.judge(), case.facts.judge(), "row {}, {}", case.row, case.evidence);
+    }
+}
