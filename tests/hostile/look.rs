@@ -7,7 +7,6 @@ use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::OnceLock;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -39,9 +38,10 @@ pub fn look<P: AsRef<OsStr>>(tree: &Path, args: &[P]) -> Answer {
     look_with(tree, args, command)
 }
 
-/// The same as an ordinary user: this one, or nobody if this is root.
-pub fn look_as_nobody<P: AsRef<OsStr>>(tree: &Path, args: &[P]) -> Answer {
-    look_with(tree, args, command_of_nobody)
+/// The same as an ordinary user.
+pub fn look_as_ordinary<P: AsRef<OsStr>>(tree: &Path, args: &[P]) -> Answer {
+    let nobody = Ordinary::new();
+    look_with(tree, args, || nobody.command())
 }
 
 fn look_with<P: AsRef<OsStr>>(tree: &Path, args: &[P], start: impl Fn() -> Command) -> Answer {
@@ -94,31 +94,38 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// The binary as an ordinary user: this one, or nobody if this is root.
-pub fn command_of_nobody() -> Command {
-    if !is_root() {
-        return command();
-    }
-    let mut command = Command::new(reachable_binary());
-    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    command.uid(NOBODY).gid(NOBODY);
-    command
+/// An ordinary user: this one, or nobody if this is root.
+pub struct Ordinary {
+    binary: PathBuf,
+    _copy: Option<tempfile::TempDir>,
 }
 
-/// A copy that every user may run, wherever the build directory lies.
-fn reachable_binary() -> &'static Path {
-    static COPY: OnceLock<PathBuf> = OnceLock::new();
-    COPY.get_or_init(|| {
-        let directory = tempfile::Builder::new().prefix("openclaw-doctor-").tempdir().unwrap();
+impl Ordinary {
+    pub fn new() -> Self {
+        let built = Self { binary: env!("CARGO_BIN_EXE_openclaw-doctor").into(), _copy: None };
+        let mut version = built.command();
+        if version.arg("--version").output().is_ok_and(|output| output.status.success()) {
+            return built;
+        }
+        // The build directory is closed to others.
+        let directory = tempfile::tempdir().unwrap();
         open_to_all(directory.path());
-        let copy = directory.path().join("openclaw-doctor");
+        let binary = directory.path().join("openclaw-doctor");
         // cp in a process of its own: no test that forks meanwhile inherits the open copy.
-        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_openclaw-doctor")).arg(&copy).status().unwrap();
-        assert!(copied.success());
-        // A static is never dropped; /tmp is swept by others.
-        let _ = directory.keep();
-        copy
-    })
+        assert!(Command::new("cp").arg(&built.binary).arg(&binary).status().unwrap().success());
+        Self { binary, _copy: Some(directory) }
+    }
+
+    /// The binary, run as that user.
+    pub fn command(&self) -> Command {
+        if !is_root() {
+            return command();
+        }
+        let mut command = Command::new(&self.binary);
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.uid(NOBODY).gid(NOBODY);
+        command
+    }
 }
 
 /// Lets every user into a directory of root.

@@ -21,21 +21,17 @@ pub struct Entry {
     content: Option<Vec<u8>>,
 }
 
-/// Names, types, modes, owners, sizes, contents, times of modification and change, link counts.
-pub fn snapshot(root: &Path) -> BTreeMap<Vec<u8>, Entry> {
+/// Names, types, modes, owners, sizes, contents, times of modification and change, link counts;
+/// nothing but the name for what this user may not look at.
+pub fn snapshot(root: &Path) -> BTreeMap<Vec<u8>, Option<Entry>> {
     let mut all = BTreeMap::new();
     for entry in walkdir::WalkDir::new(root) {
-        let entry = match entry {
-            Ok(entry) => entry,
-            // What this user may not read is seen by its name in the directory above.
-            Err(error) => {
-                let path = error.path().map(|path| path.as_os_str().as_bytes().to_vec()).unwrap_or_default();
-                all.entry(path).or_insert_with(|| of(root, &std::fs::symlink_metadata(root).unwrap()));
-                continue;
-            }
+        let path = match &entry {
+            Ok(entry) => entry.path(),
+            Err(error) => error.path().unwrap_or(root),
         };
-        let meta = std::fs::symlink_metadata(entry.path()).unwrap();
-        all.insert(entry.path().as_os_str().as_bytes().to_vec(), of(entry.path(), &meta));
+        let meta = std::fs::symlink_metadata(path).ok();
+        all.insert(path.as_os_str().as_bytes().to_vec(), meta.map(|meta| of(path, &meta)));
     }
     all
 }

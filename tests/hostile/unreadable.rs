@@ -1,6 +1,6 @@
 //! What an ordinary user may not read: said aloud, with the remedy, and never taken for health.
 
-use super::look::{command_of_nobody, guarded, look_as_nobody, mode, open_to_all};
+use super::look::{Ordinary, guarded, look_as_ordinary, mode, open_to_all};
 use super::support::{Answer, DEPS, Stage, dead_pid, record};
 use std::path::{Path, PathBuf};
 
@@ -44,10 +44,11 @@ fn a_root_that_may_not_be_read_is_not_empty() {
         let (stage, lock) = stage();
         let root = lock.parent().unwrap().to_owned();
         let dark = Dark::new(&root, bits);
-        let answer = look_as_nobody(stage.path(), &[&root]);
+        let answer = look_as_ordinary(stage.path(), &[&root]);
         let told = if bits == 0o444 { &lock } else { &root };
         assert_told(&answer, told);
-        let mut table = command_of_nobody();
+        let ordinary = Ordinary::new();
+        let mut table = ordinary.command();
         table.arg("scan").arg(&root);
         let table = Answer(guarded(table)).out();
         assert!(!table.contains("Nothing stale"), "{bits:o}: {table}");
@@ -59,7 +60,7 @@ fn a_root_that_may_not_be_read_is_not_empty() {
 fn a_version_directory_that_may_not_be_read_may_hide_a_lock() {
     let (stage, lock) = stage();
     let _dark = Dark::new(lock.parent().unwrap(), 0);
-    assert_told(&look_as_nobody(stage.path(), &[stage.path()]), lock.parent().unwrap());
+    assert_told(&look_as_ordinary(stage.path(), &[stage.path()]), lock.parent().unwrap());
 }
 
 #[test]
@@ -67,7 +68,8 @@ fn a_directory_above_that_may_not_be_entered_is_told() {
     let (stage, lock) = stage();
     let _dark = Dark::new(stage.path(), 0);
     for path in [lock.clone(), lock.parent().unwrap().to_owned()] {
-        let mut doctor = command_of_nobody();
+        let ordinary = Ordinary::new();
+        let mut doctor = ordinary.command();
         doctor.args(["scan", "--json"]).arg(&path);
         assert_told(&Answer(guarded(doctor)), lock.parent().unwrap());
     }
@@ -78,7 +80,7 @@ fn a_lock_that_may_not_be_read_is_listed_and_not_judged_dead() {
     for dark in ["", "owner.json"] {
         let (stage, lock) = stage();
         let _dark = Dark::new(&lock.join(dark), 0);
-        let answer = look_as_nobody(stage.path(), &[stage.path()]);
+        let answer = look_as_ordinary(stage.path(), &[stage.path()]);
         let lock = answer.lock();
         assert_eq!((&lock["reason"], &lock["proof"]), (&"record-unreadable".into(), &false.into()));
         assert_eq!((&lock["leaning"], answer.code()), (&"likely-held".into(), 1));
@@ -91,6 +93,6 @@ fn a_lock_that_may_not_be_read_is_listed_and_not_judged_dead() {
 #[test]
 fn an_ordinary_user_gets_the_same_proof_from_what_he_may_read() {
     let (stage, _) = stage();
-    let lock = look_as_nobody(stage.path(), &[stage.path()]).lock();
+    let lock = look_as_ordinary(stage.path(), &[stage.path()]).lock();
     assert_eq!((&lock["classification"], &lock["proof"]), (&"stale-dead-pid".into(), &true.into()), "{lock}");
 }
