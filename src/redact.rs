@@ -3,28 +3,35 @@
 //!
 //! Works by what is known to be harmless, not by what is known to be secret: a path keeps the
 //! parts that OpenClaw and Linux name, a record the fields that the verdict rests on, a process
-//! its name if it is a common program's. Everything else is replaced. Pure.
+//! its name if it is a common program's, a sentence the words that we use in ours. Everything
+//! else is replaced, so that a sentence which nobody thought of here reads badly and leaks nothing.
 
 use crate::discover::version_of;
 use crate::evidence::{LockFacts, Reach, SoleAccess};
 use crate::scan::{Blocks, JudgedLock, Scan};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::LazyLock;
 
 /// Parts of paths that Linux, containers and OpenClaw choose.
 const HARMLESS_PARTS: &[&str] = &[
+    "_data",
     "app",
     "bin",
     "boot",
     "bundled-plugin-runtime-deps",
+    "containers",
     "dev",
     "dist",
     "dist-runtime",
+    "docker",
     "etc",
     "extensions",
     "home",
+    "host",
+    "kubelet",
     "lib",
     "local",
     "media",
@@ -34,6 +41,7 @@ const HARMLESS_PARTS: &[&str] = &[
     "opt",
     "owner.json",
     "plugin-runtime-deps",
+    "pods",
     "proc",
     "root",
     "run",
@@ -45,6 +53,7 @@ const HARMLESS_PARTS: &[&str] = &[
     "tmp",
     "usr",
     "var",
+    "volumes",
     ".clawdbot",
     ".moldbot",
     ".moltbot",
@@ -72,6 +81,36 @@ const HARMLESS_PROGRAMS: &[&str] = &[
     "systemd",
     "tini",
 ];
+/// Threads of the kernel; what follows the name in theirs may be a device or a server's address.
+const KERNEL_THREADS: &str = "\
+    cpuhp idle_inject irq jbd2 kauditd kblockd kcompactd0 kdevtmpfs khugepaged khungtaskd ksmd ksoftirqd kswapd0 \
+    kthreadd kworker loop md migration mm_percpu_wq netns nvme oom_reaper pool_workqueue_release rcu_gp \
+    rcu_par_gp rcu_preempt rcu_sched rcu_tasks_kthread rcu_tasks_rude_ rcu_tasks_trace scsi_eh slub_flushwq \
+    watchdogd writeback";
+/// Package roots that images and npm choose, as OpenClaw 2026.4.29 and older hash them into the
+/// names of version directories: /app, /usr/lib/node_modules/openclaw and
+/// /usr/local/lib/node_modules/openclaw. Another hash would confirm a guessed home directory.
+const HARMLESS_HASHES: &[&str] = &["f53b52ad6d21", "4eca5026e977", "17c3fa238f70"];
+/// Words in versions of OpenClaw and of kernels.
+const HARMLESS_VERSION_WORDS: &str = "\
+    alpha amd64 arm64 aws azure beta canary cloud dev fly gcp generic gke linuxkit lts microsoft next nightly \
+    orbstack pve raspi rc rpi rt standard unknown wsl2 x86 64";
+/// The words of our own sentences, wherever they are put together (a test reads the sources).
+const OUR_WORDS: &str = "\
+    1 2 9p DIR NFS OpenClaw PATH PID a add afs again alive an and another answer are arguments as at away \
+    bcachefs be behind btrfs bubblewrap bwrap by cannot ceph check cifs compare container container's containers \
+    dead descriptors devtmpfs diod dir directories directory dmesg environment erofs error exfat exported \
+    exports ext2 ext3 ext4 f2fs file filesystem filesystem's firejail for found free from fuse fuse.glusterfs \
+    fuse.mergerfs fuse.overlayfs fuse.rclone fuse.s3fs fuse.sshfs fuseblk ganesha.nfsd gfs2 give glusterfsd hand \
+    here hidden hidepid home host id if initial inside installed is it its jfs keeps kernel ksmbd leave lies \
+    link list listed lock lock's long look looking lustre machine machines maps may memory minijail0 missing \
+    mount mounted name names namespace nfs nfs4 nilfs2 no not nothing now nsjail ocfs2 of on one open \
+    openclaw-doctor options or os other our out outside overlay own owner package path pid pids process \
+    processes procfs proves qemu ramfs read resolve root roots run running runs runsc s safely sandbox see \
+    server share shown shows sibling sight single smb smb2 smb3 smbd so squashfs stage stands start state sudo \
+    sydbox symbolic takes that the theirs there this those thread threads through tmpfs to told too took u9fs \
+    umount user users vboxsf version vfat virtiofs virtiofsd was what where whether which whose with without \
+    writes xfs zfs";
 /// Fields of records that hold numbers which prove.
 const HARMLESS_FIELDS: &[&str] = &["pid", "starttime", "createdAtMs"];
 
@@ -96,6 +135,7 @@ pub fn redact(scan: &mut Scan) {
     for version in &mut scan.versions {
         *version = names.version(version);
     }
+    scan.host.kernel = kernel(&scan.host.kernel);
     scan.view.why = names.text(&scan.view.why);
     scan.view.lift = scan.view.lift.as_deref().map(|lift| names.text(lift));
 }
@@ -127,9 +167,11 @@ impl Pseudonyms {
     fn facts(&mut self, facts: &mut LockFacts) {
         for candidate in &mut facts.candidates {
             if let Some(program) = &candidate.program {
-                let shown = if candidate.kernel_thread { program.clone() } else { self.program(program) };
-                candidate.program = Some(shown);
+                let stem = candidate.kernel_thread.then(|| kernel_thread(program)).flatten();
+                candidate.program = Some(stem.map_or_else(|| self.program(program), str::to_owned));
             }
+            // Docker's default for the container's host name.
+            candidate.container = candidate.container.as_ref().map(|id| self.of("container", id.as_bytes()));
         }
         for worker in &mut facts.in_use.by {
             worker.program = self.program(&worker.program);
@@ -147,20 +189,17 @@ impl Pseudonyms {
     }
 
     fn version(&mut self, version: &str) -> String {
-        let plain = version.starts_with(|c: char| c.is_ascii_digit())
-            && version.bytes().all(|byte| byte.is_ascii_digit() || b".-".contains(&byte) || byte.is_ascii_lowercase());
-        if plain && version.len() < 24 { version.to_owned() } else { self.of("version", version.as_bytes()) }
+        if is_plain_version(version) { version.to_owned() } else { self.of("version", version.as_bytes()) }
     }
 
     fn path(&mut self, path: &Path) -> PathBuf {
         let mut out = PathBuf::new();
-        let mut in_home = false;
+        let mut above: &OsStr = OsStr::new("");
         for component in path.components() {
             match component {
                 Component::Normal(part) => {
-                    let shown = self.part(part, in_home);
-                    in_home = part == "home" || part == "Users";
-                    out.push(shown);
+                    out.push(self.part(part, above));
+                    above = part;
                 }
                 other => out.push(other),
             }
@@ -168,19 +207,21 @@ impl Pseudonyms {
         out
     }
 
-    fn part(&mut self, part: &OsStr, in_home: bool) -> String {
+    fn part(&mut self, part: &OsStr, above: &OsStr) -> String {
         let text = part.to_str().unwrap_or_default();
-        let number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) && text.len() < 8;
-        let lock = crate::family::by_lock_name(part.as_bytes()).is_some();
-        if in_home {
+        if above == "home" || above == "Users" {
             return self.of("user", part.as_bytes());
         }
-        match version_of(part).map(|version| self.version(version) == version) {
-            Some(true) => return text.to_owned(),
-            Some(false) => return self.of("version-dir", part.as_bytes()),
-            None => {}
+        if above == "proc" && is_pid(text) {
+            return text.to_owned();
         }
-        if number || lock || HARMLESS_PARTS.contains(&text) {
+        if let Some(version) = version_of(part) {
+            let hash = text.rsplit_once('-').map(|(_, hash)| hash).unwrap_or_default();
+            let shown_hash =
+                if HARMLESS_HASHES.contains(&hash) { hash.to_owned() } else { self.of("package", hash.as_bytes()) };
+            return format!("openclaw-{}-{shown_hash}", self.version(version));
+        }
+        if crate::family::by_lock_name(part.as_bytes()).is_some() || HARMLESS_PARTS.contains(&text) {
             return text.to_owned();
         }
         match text.strip_prefix(".openclaw-") {
@@ -189,30 +230,102 @@ impl Pseudonyms {
         }
     }
 
-    /// Our own sentences: every path in them, as [`shell_word`](crate::quote::shell_word) wrote it.
+    /// Our own sentences, which name paths as [`shell_word`](crate::quote::shell_word) wrote them.
     fn text(&mut self, text: &str) -> String {
         let mut out = String::new();
         let mut rest = text;
-        while let Some(at) = rest.find(['/', '$']) {
-            let (before, from) = rest.split_at(at);
-            out.push_str(before);
-            let length = if from.starts_with("$'") {
-                quoted_length(from)
-            } else {
-                from.find([' ', '(', ')', ',', ';', ':']).unwrap_or(from.len())
-            };
-            let (word, after) = from.split_at(length.max(1));
-            let is_path = word.starts_with('/') && before.is_empty() || before.ends_with([' ', '(']);
-            match (is_path, word.starts_with("$'")) {
-                (_, true) => out.push_str(&self.of("path", word.as_bytes())),
-                (true, false) => out.push_str(&self.path(Path::new(word)).to_string_lossy()),
-                (false, false) => out.push_str(word),
+        while !rest.is_empty() {
+            if let Some(after) = rest.strip_prefix([' ', '(']) {
+                out.push_str(rest.get(..1).unwrap_or_default());
+                rest = after;
+                continue;
             }
+            let length =
+                if rest.starts_with("$'") { quoted_length(rest) } else { rest.find(' ').unwrap_or(rest.len()) };
+            let (word, after) = rest.split_at(length);
+            out.push_str(&self.word(word));
             rest = after;
         }
-        out.push_str(rest);
         out
     }
+
+    fn word(&mut self, word: &str) -> String {
+        if word.starts_with("$'") {
+            return self.of("path", word.as_bytes());
+        }
+        // Where a path ends and our own full stop begins cannot be told; a name may end in one.
+        let core = word.trim_end_matches(['.', ',', ';', ':', ')', '\u{2026}']);
+        let end = word.get(core.len()..).unwrap_or_default();
+        let shown = if core.starts_with('/') {
+            self.path(Path::new(core)).to_string_lossy().into_owned()
+        } else if is_ours(core) {
+            core.to_owned()
+        } else {
+            self.of("name", core.as_bytes())
+        };
+        shown + end
+    }
+}
+
+/// A word that says nothing of this machine's people.
+fn is_ours(word: &str) -> bool {
+    let namespace = word.strip_prefix("pid:[").and_then(|rest| rest.strip_suffix(']'));
+    let pids = || word.split('/').all(is_pid);
+    word.is_empty()
+        || is_in(OUR_WORDS, word)
+        || HARMLESS_PROGRAMS.contains(&word)
+        || SYSTEM_WORDS.contains(word)
+        || ["--proc", "--assume-single-writer", "-l", "DIR", "/proc"].contains(&word)
+        || namespace.is_some_and(|id| id.len() <= 10 && id.bytes().all(|byte| byte.is_ascii_digit()))
+        || pids()
+        || is_plain_version(word)
+}
+
+/// The words in which the C library names the errors of system calls.
+static SYSTEM_WORDS: LazyLock<HashSet<String>> = LazyLock::new(|| {
+    (1..134)
+        .map(|errno| std::io::Error::from_raw_os_error(errno).to_string())
+        .flat_map(|text| text.split([' ', '(', ')', ',']).map(str::to_owned).collect::<Vec<_>>())
+        .collect()
+});
+
+fn is_in(list: &str, word: &str) -> bool {
+    list.split(' ').any(|known| known == word)
+}
+
+/// A number no larger than a pid can be.
+fn is_pid(text: &str) -> bool {
+    (1..=7).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// `2026.4.30-beta.1`: short numbers, and words that releases use.
+fn is_plain_version(version: &str) -> bool {
+    let number = |part: &str| (1..=4).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+    let parts = || version.split(['.', '-']);
+    parts().count() <= 7 && parts().all(|part| number(part) || is_in(HARMLESS_VERSION_WORDS, part))
+}
+
+/// What a thread of the kernel is called before its CPU, device or server, if it is a known one.
+fn kernel_thread(name: &str) -> Option<&'static str> {
+    let stem = name.split(['/', ':', '-']).next()?;
+    KERNEL_THREADS.split(' ').find(|known| *known == stem)
+}
+
+/// A kernel's release: its numbers, and the words that distributions add. Who builds one may
+/// name the machine in it.
+fn kernel(release: &str) -> String {
+    let mut out = String::new();
+    for part in release.split_inclusive(['.', '-', '_', '+']) {
+        let word = part.trim_end_matches(['.', '-', '_', '+']);
+        let (numbers, rest) = word.split_at(word.find(|c: char| !c.is_ascii_digit()).unwrap_or(word.len()));
+        let flavour =
+            ["", "el", "fc", "rc", "deb", "bpo"].contains(&rest.trim_end_matches(|c: char| c.is_ascii_digit()));
+        let known = is_in(HARMLESS_VERSION_WORDS, &word.to_ascii_lowercase());
+        let short = numbers.len() <= 6 && rest.len() <= 8;
+        out.push_str(if known || (short && flavour) { word } else { "redacted" });
+        out.push_str(part.get(word.len()..).unwrap_or_default());
+    }
+    out
 }
 
 /// The length of a `$'…'` word at the start of a text.
@@ -267,7 +380,9 @@ mod tests {
         assert_eq!(path(&mut names, "/home/bob/x"), "/home/user-2/dir-1");
         assert_eq!(path(&mut names, "/home/alice/x"), "/home/user-1/dir-1");
         assert_eq!(path(&mut names, "/proc/4711/root/var/lib/openclaw"), "/proc/4711/root/var/lib/openclaw");
-        assert_eq!(path(&mut names, "/srv/openclaw-alice-f53b52ad6d21"), "/srv/version-dir-1");
+        assert_eq!(path(&mut names, "/srv/openclaw-alice-f53b52ad6d21"), "/srv/openclaw-version-1-f53b52ad6d21");
+        assert_eq!(path(&mut names, "/openclaw-2026.4.29-alice-deadbeefcafe"), "/openclaw-version-2-package-1");
+        assert_eq!(path(&mut names, "/srv/4711/x"), "/srv/dir-2/dir-1");
     }
 
     #[test]
@@ -278,6 +393,53 @@ mod tests {
         let odd = crate::quote::shell_word(Path::new("/srv/Alice O'Hara/x"));
         let text = names.text(&format!("{odd} is exported by NFS from this machine (pid 7/8)"));
         assert_eq!(text, "path-1 is exported by NFS from this machine (pid 7/8)");
+        let text = names.text("acme:x shows pid:[4026532000], not /srv/a:alice=secret (fuse.acmefs).");
+        assert_eq!(text, "name-1 shows pid:[4026532000], not /srv/dir-2 (name-2).");
+    }
+
+    /// Else a report for a ticket would say `name-1 name-2` where it could say why.
+    #[test]
+    fn every_sentence_of_the_sources_is_known_here() {
+        let sources = [
+            include_str!("process/vantage.rs"),
+            include_str!("process/sharing.rs"),
+            include_str!("scan.rs"),
+            include_str!("discover/walk.rs"),
+            include_str!("discover/gather.rs"),
+        ];
+        let mut unknown = Vec::new();
+        let mut seen = 0;
+        for source in sources {
+            let (code, _) = source.split_once("#[cfg(test)]").unwrap_or((source, ""));
+            let code = code.replace("b'\"'", "").replace("\\\"", "");
+            let code: String = code.lines().filter(|line| !line.trim().starts_with("//")).collect();
+            for sentence in code.split('"').skip(1).step_by(2).filter(|literal| literal.contains(' ')) {
+                let words = sentence.split([' ', '(']).filter(|word| !word.contains(['{', '}']));
+                for word in words.map(|word| word.trim_end_matches(['.', ',', ';', ':', ')', '\u{2026}'])) {
+                    seen += 1;
+                    if !is_ours(word) {
+                        unknown.push(word.to_owned());
+                    }
+                }
+            }
+        }
+        assert!(seen > 300, "{seen}");
+        assert_eq!(unknown, Vec::<String>::new(), "words of our sentences that OUR_WORDS does not have");
+    }
+
+    #[test]
+    fn a_kernel_keeps_its_numbers_and_loses_who_built_it() {
+        for release in ["6.1.0-13-amd64", "5.15.90.1-microsoft-standard-WSL2", "6.8.12-4-pve", "5.14.0-427.el9.x86_64"]
+        {
+            assert_eq!(kernel(release), release);
+        }
+        assert_eq!(kernel("6.1.0-alice-acme01"), "6.1.0-redacted-redacted");
+    }
+
+    #[test]
+    fn a_thread_of_the_kernel_keeps_its_kind_and_loses_its_server() {
+        assert_eq!(kernel_thread("kworker/u8:2-events"), Some("kworker"));
+        assert_eq!(kernel_thread("10.0.0.5-manager"), None);
     }
 
     #[test]

@@ -16,7 +16,9 @@ pub(crate) fn completions(shell: Shell) -> Result<u8, Failure> {
     // Into memory first: the generator panics where it cannot write.
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), NAME, &mut text);
-    put(&text)
+    // clap_complete 4.6 names the commands of a tool with a hyphen in two ways in one bash script,
+    // so that only the first word would ever be completed.
+    put(String::from_utf8_lossy(&text).replace("openclaw__subcmd__doctor", "openclaw__doctor").as_bytes())
 }
 
 /// One page: the tool, then each command with its options.
@@ -41,7 +43,10 @@ pub(crate) fn man() -> Result<u8, Failure> {
             String::from_utf8_lossy(&section).replace("\n.SH ", "\n.SS ").replacen(".SH ", ".SS ", 1).as_bytes(),
         );
     }
-    page.render_extra_section(&mut text)?;
+    let mut extra = Vec::new();
+    page.render_extra_section(&mut extra)?;
+    // All that stands after the help is the exit codes.
+    text.extend_from_slice(String::from_utf8_lossy(&extra).replacen(".SH EXTRA", ".SH \"EXIT CODES\"", 1).as_bytes());
     page.render_version_section(&mut text)?;
     put(&text)
 }

@@ -1,0 +1,353 @@
+//! A report for a ticket names nobody. Names of a user, a host, a token and a session are planted
+//! wherever a scan looks, seen to reach the plain report, and none of them is in the redacted one.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::disallowed_methods)]
+
+mod support;
+use serde_json::{Value, json};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use support::{Answer, DEPS, Living, MIRROR, command, dead_pid, record};
+
+/// A user, a host, a token, a session and a customer's number.
+const SECRETS: &[&str] = &["alicew", "acme07", "hunter2", "5e55ion", "/8675309"];
+
+/// What is in a text that should not be: as it stands, in capitals, in hexadecimal.
+fn leaks(text: &str) -> Vec<String> {
+    let text = text.to_lowercase();
+    let hex = |secret: &str| secret.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let lines = text.lines().filter(|line| SECRETS.iter().any(|s| line.contains(s) || line.contains(&hex(s))));
+    lines.map(str::to_owned).collect()
+}
+
+fn assert_clean(answer: &Answer) {
+    assert!(answer.code() < 4, "{}", answer.err());
+    assert!(!answer.out().is_empty(), "{}", answer.err());
+    assert_eq!(leaks(&answer.out()), Vec::<String>::new());
+    assert_eq!(leaks(&answer.err()), Vec::<String>::new());
+}
+
+/// A sleep under another name: the kernel names a process after the link that was executed.
+fn sleep_named(dir: &Path, name: &str, cwd: &Path, prepare: impl FnOnce(&mut Command)) -> Living {
+    let link = dir.join(name);
+    if !link.exists() {
+        std::os::unix::fs::symlink("/bin/sleep", &link).unwrap();
+    }
+    let mut command = Command::new(link);
+    command.arg("1000").current_dir(cwd).stdin(Stdio::null()).stdout(Stdio::null()).env_clear();
+    prepare(&mut command);
+    Living(command.spawn().unwrap())
+}
+
+struct Planted {
+    tree: tempfile::TempDir,
+    paths: Vec<OsString>,
+    environment: Vec<(&'static str, OsString)>,
+    _living: Vec<Living>,
+}
+
+impl Planted {
+    fn path(&self) -> &Path {
+        self.tree.path()
+    }
+
+    fn scan(&self, flags: &[&str]) -> Answer {
+        let mut command = command();
+        command.arg("scan").args(flags).arg("--").args(&self.paths).stdin(Stdio::null());
+        Answer(command.current_dir(self.path()).envs(self.environment.iter().cloned()).output().unwrap())
+    }
+}
+
+fn put(lock: &Path, record: &[u8]) {
+    std::fs::create_dir_all(lock).unwrap();
+    std::fs::write(lock.join("owner.json"), record).unwrap();
+}
+
+fn plant() -> Planted {
+    let tree = tempfile::Builder::new().prefix("alicew-at-acme07-").tempdir().unwrap();
+    Command::new("chmod").arg("755").arg(tree.path()).status().unwrap();
+    let at = |below: &str| tree.path().join(below);
+    let programs = at("bin");
+    std::fs::create_dir(&programs).unwrap();
+    let mut living = Vec::new();
+
+    // Each lock under a name that is hard to tell from what surrounds it.
+    let mut stages: Vec<PathBuf> = [
+        "home/alicew/.openclaw-hunter2/plugin-runtime-deps",
+        "Users/alicew/.openclaw/plugin-runtime-deps",
+        "srv/acme07 o'hara \"hunter2\" $(5e55ion)/x",
+        "srv/alicew:hunter2,acme07;5e55ion=(alicew)",
+        "srv/line\nalicew\u{1b}[31macme07",
+        "srv/8675309/alicew.",
+        "proc/5e55ion/root/ALICEW",
+        ".openclaw-alicew",
+    ]
+    .iter()
+    .map(|below| at(below))
+    .collect();
+    stages.push(tree.path().join(OsStr::from_bytes(b"srv/alicew-\xff\xfe-acme07")));
+    let carrier = sleep_named(&programs, "alicew-job", tree.path(), |_| {});
+    let (pid, ticks) = (carrier.pid(), carrier.ticks());
+    living.push(carrier);
+    for (index, stage) in stages.iter().enumerate() {
+        let version = stage.join(format!("openclaw-2026.4.29-alicew-hunter2-{index:012x}"));
+        put(&version.join(DEPS), record(pid, Some(ticks + 7)).as_bytes());
+        put(&version.join(MIRROR), record(dead_pid(), Some(7)).as_bytes());
+        put(&stage.join("openclaw-acme07-f53b52ad6d21").join(DEPS), record(pid, Some(ticks)).as_bytes());
+        put(&stage.join("openclaw-2026.4.26-5e55ion/alicew").join(DEPS), record(pid, None).as_bytes());
+        put(&stage.join("acme07-hunter2.lock"), b"{}");
+    }
+
+    // Records that say more than they should.
+    let said = json!({
+        "pid": pid, "starttime": ticks + 1, "createdAtMs": 1_770_000_000_000_u64, "host": "acme07",
+        "user": {"alicew": ["hunter2"]}, "hunter2": 1, "sessionId": "5e55ion", "alicew": "x",
+    });
+    let said = said.to_string();
+    let records: &[&[u8]] = &[
+        said.as_bytes(),
+        b"alicew@acme07 hunter2 5e55ion\xff\n",
+        b"{\"pid\": 12, \"user\": \"alicew",
+        b"{\"pid\": \"alicew\", \"starttime\": \"hunter2\", \"createdAtMs\": \"5e55ion\"}",
+        b"{\"pid\": 12, \"pid\": \"acme07\"}",
+        b"[\"alicew\", {\"hunter2\": \"acme07\"}]",
+        b"\"5e55ion\"",
+    ];
+    for (index, record) in records.iter().enumerate() {
+        put(&at(&format!("records/openclaw-2026.4.29-{index:012x}")).join(DEPS), record);
+    }
+
+    // A dead owner's child still works in the directory.
+    let busy = at("busy/openclaw-2026.4.29-aaaaaaaaaaaa");
+    put(&busy.join(DEPS), record(dead_pid(), Some(7)).as_bytes());
+    living.push(sleep_named(&programs, "acme07-npm", &busy, |_| {}));
+
+    // A running OpenClaw whose package, environment and name tell of its user.
+    let package = at("alicew-package");
+    std::fs::create_dir_all(package.join("extensions/hunter2")).unwrap();
+    let version = json!({"name": "openclaw", "version": "2026.4.29-alicew hunter2/acme07 $'5e55ion"});
+    std::fs::write(package.join("package.json"), version.to_string()).unwrap();
+    put(&package.join("extensions/hunter2").join(DEPS), record(dead_pid(), Some(1)).as_bytes());
+    let stage = at("stage-of-acme07");
+    put(&stage.join("openclaw-2026.4.29-alicew-bbbbbbbbbbbb").join(DEPS), record(dead_pid(), Some(1)).as_bytes());
+    std::fs::create_dir_all(at("home/alicew/.openclaw-5e55ion/plugin-runtime-deps")).unwrap();
+    let home = at("home/alicew");
+    living.push(sleep_named(&programs, "openclaw-alicew", &package, |command| {
+        command.arg0("openclaw-gateway").env("OPENCLAW_PLUGIN_STAGE_DIR", &stage).env("HOME", &home);
+        command.env("OPENCLAW_PROFILE", "5e55ion").env("OPENAI_API_KEY", "hunter2");
+    }));
+
+    // What cannot be looked at.
+    std::fs::write(at("alicew-file"), "hunter2").unwrap();
+    let mut paths: Vec<OsString> = stages.into_iter().map(OsString::from).collect();
+    paths.extend(["records", "busy", "alicew-missing", "alicew-file", "srv"].map(|below| at(below).into()));
+    paths.push(OsString::from_vec(b"acme07-missing-\xff".to_vec()));
+    let environment = vec![
+        ("HOME", home.into_os_string()),
+        ("OPENCLAW_STATE_DIR", at("home/alicew/.openclaw-hunter2").into_os_string()),
+        ("STATE_DIRECTORY", at("state-of-acme07").into_os_string()),
+        ("OPENCLAW_GATEWAY_TOKEN", "hunter2".into()),
+    ];
+    Planted { tree, paths, environment, _living: living }
+}
+
+/// The numbers and words that a verdict rests on.
+fn proof(lock: &Value) -> Value {
+    let sightings = lock["sightings"].as_array().unwrap().iter();
+    let numbers = |sighting: &Value| {
+        json!([
+            sighting["host_pid"],
+            sighting["ns_pid"],
+            sighting["start_ticks"],
+            sighting["life"],
+            sighting["is_owner"]
+        ])
+    };
+    let workers = lock["evidence"]["in_use_by"].as_array().unwrap().iter();
+    json!({
+        "class": [lock["classification"], lock["reason"], lock["proof"], lock["leaning"], lock["family"]],
+        "owner": [lock["owner"]["pid"], lock["owner"]["start_ticks"], lock["owner"]["created_at_ms"]],
+        "sightings": sightings.map(numbers).collect::<Vec<_>>(),
+        "workers": workers.map(|worker| worker["pid"].clone()).collect::<Vec<_>>(),
+        "evidence": [lock["evidence"]["rule"], lock["evidence"]["filesystem"], lock["evidence"]["vantage"]],
+        "times": [
+            lock["times"]["lock_modified_ms"], lock["times"]["record_modified_ms"], lock["times"]["record_born_ms"],
+        ],
+        "blocks": lock["blocks"]["answer"],
+    })
+}
+
+fn array<'a>(report: &'a Value, name: &str) -> &'a Vec<Value> {
+    report[name].as_array().unwrap()
+}
+
+/// The locks of the planted tree, by what a redacted report keeps of them.
+fn ours(plain: &Value, tree: &Path) -> Vec<(String, Value)> {
+    let under = |lock: &&Value| Path::new(lock["path"].as_str().unwrap()).starts_with(tree);
+    let locks = array(plain, "locks").iter().filter(under);
+    locks.map(|lock| (lock["id"].as_str().unwrap().to_owned(), proof(lock))).collect()
+}
+
+#[test]
+fn no_name_survives_and_every_number_that_proves_does() {
+    let planted = plant();
+    let flags = ["--discover", "--json", "--color=never"];
+    let plain = planted.scan(&flags).json();
+    let answer = planted.scan(&[&flags[..], &["--redact"]].concat());
+    let redacted = answer.json();
+    assert_clean(&answer);
+
+    // The plants reached the report: else their absence would show nothing.
+    let text = plain.to_string();
+    for needle in ["alicew-job", "acme07-npm", "hunter2/acme07", "sessionId", "alicew@acme07", "acme07-hunter2.lock"] {
+        assert!(text.contains(needle), "{needle} is not in the plain report");
+    }
+    for needle in ["alicew-package", "stage-of-acme07", ".openclaw-5e55ion", "alicew-missing", "alicew-file", "8675309"]
+    {
+        assert!(text.contains(needle), "{needle} is not in the plain report");
+    }
+
+    let before = ours(&plain, planted.path());
+    assert!(before.len() >= 9 * 4 + 7 + 3, "{}", before.len());
+    for (id, proof_before) in &before {
+        let after = array(&redacted, "locks").iter().find(|lock| lock["id"] == **id);
+        assert_eq!(&proof(after.expect(id)), proof_before, "{id}");
+    }
+    let classes: std::collections::BTreeSet<_> =
+        before.iter().map(|(_, proof)| proof["class"][1].as_str().unwrap().to_owned()).collect();
+    for reason in ["owner-alive", "start-ticks-differ", "no-such-process", "carrier-not-javascript", "record-not-json"]
+    {
+        assert!(classes.contains(reason), "{reason} in {classes:?}");
+    }
+    let identity = |root: &Value| root["path"].is_string().then(|| (root["device"].clone(), root["inode"].clone()));
+    let inodes = |report: &Value| array(report, "roots").iter().filter_map(identity).collect::<Vec<_>>();
+    for root in array(&plain, "roots") {
+        if Path::new(root["path"].as_str().unwrap()).starts_with(planted.path()) {
+            assert!(inodes(&redacted).contains(&identity(root).unwrap()), "{root}");
+        }
+    }
+    assert_eq!(plain["host"]["boot_id"], redacted["host"]["boot_id"]);
+
+    let schema: Value = serde_json::from_str(&std::fs::read_to_string("docs/scan-v1.schema.json").unwrap()).unwrap();
+    if schema != json!({}) {
+        let errors: Vec<String> = jsonschema::validator_for(&schema)
+            .unwrap()
+            .iter_errors(&redacted)
+            .map(|error| format!("{error} at {}", error.instance_path()))
+            .collect();
+        assert_eq!(errors, Vec::<String>::new());
+    }
+}
+
+#[test]
+fn one_name_has_one_pseudonym_in_all_of_a_report() {
+    let planted = plant();
+    let report = planted.scan(&["--json", "--redact"]).json();
+    let programs: std::collections::BTreeSet<&str> = array(&report, "locks")
+        .iter()
+        .flat_map(|lock| lock["sightings"].as_array().unwrap())
+        .filter(|sighting| sighting["kernel_thread"] == false)
+        .filter_map(|sighting| sighting["program"].as_str())
+        .collect();
+    let explained = array(&report, "locks").iter().filter(|lock| lock["reason"] == "start-ticks-differ");
+    for lock in explained {
+        let program = lock["sightings"].as_array().unwrap()[0]["program"].as_str().unwrap();
+        assert!(lock["explanation"].as_str().unwrap().contains(program), "{lock}");
+    }
+    assert!(programs.iter().any(|program| program.starts_with("program-")), "{programs:?}");
+}
+
+#[test]
+fn the_table_names_nobody_either() {
+    let planted = plant();
+    for flags in [&["--redact"][..], &["--redact", "--verbose", "--discover"], &["--redact", "--color=always"]] {
+        let answer = planted.scan(flags);
+        assert_clean(&answer);
+        assert!(answer.out().contains("program-"), "{}", answer.out());
+    }
+}
+
+#[test]
+fn a_proc_directory_is_named_by_no_sentence() {
+    let planted = plant();
+    std::os::unix::fs::symlink("/proc", planted.path().join("alicew-proc:acme07")).unwrap();
+    std::fs::create_dir(planted.path().join("hunter2 copy")).unwrap();
+    let absolute = planted.path().join("alicew-proc:acme07").display().to_string();
+    for proc in ["alicew-proc:acme07", "hunter2 copy", "5e55ion-missing", &absolute] {
+        for form in [&["--redact"][..], &["--redact", "--json"], &["--redact", "--verbose"]] {
+            assert_clean(&planted.scan(&[&["--proc", proc], form].concat()));
+        }
+        let plain = planted.scan(&["--proc", proc, "--json"]).json();
+        let why = plain["host"]["vantage_why"].as_str().unwrap();
+        assert!(!leaks(why).is_empty(), "{why}");
+    }
+}
+
+#[test]
+fn what_another_user_may_not_read_is_named_by_no_problem() {
+    let planted = plant();
+    if !is_root() {
+        return skip("another user needs root");
+    }
+    let closed = planted.path().join("srv/closed-to-alicew");
+    std::fs::create_dir_all(&closed).unwrap();
+    Command::new("chmod").arg("700").arg(&closed).status().unwrap();
+    // Beside the tree: the build's own directory may be closed to that user.
+    let doctor = planted.path().join("bin/openclaw-doctor");
+    assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_openclaw-doctor")).arg(&doctor).status().unwrap().success());
+    let scan = |flags: &[&str]| {
+        let mut command = Command::new(&doctor);
+        command.uid(65_534).gid(65_534).env_clear().envs(planted.environment.iter().cloned());
+        command.args(["scan", "--all-users"]).args(flags).arg(planted.path()).current_dir("/").stdin(Stdio::null());
+        Answer(command.output().unwrap())
+    };
+    let plain = scan(&["--json"]).json();
+    let problems: Vec<&str> =
+        array(&plain, "problems").iter().map(|problem| problem["cause"].as_str().unwrap()).collect();
+    assert!(problems.iter().any(|cause| cause.contains("environment of openclaw-alicew")), "{problems:?}");
+    assert!(plain.to_string().contains("closed-to-alicew"));
+    for form in [&["--redact"][..], &["--redact", "--json"]] {
+        assert_clean(&scan(form));
+    }
+}
+
+#[test]
+fn a_volume_of_a_container_is_named_by_no_reason() {
+    let planted = plant();
+    let unshare = |flags: &[&str]| {
+        let script = "mount -t tmpfs alicew-source 'srv/alicew vol' && mkdir -p \"srv/alicew vol/openclaw-2026.4.29-aaaaaaaaaaaa/$1\" \
+            && printf '{\"pid\":4000000,\"starttime\":7}' >\"srv/alicew vol/openclaw-2026.4.29-aaaaaaaaaaaa/$1/owner.json\" && shift && exec \"$@\"";
+        let mut command = Command::new("unshare");
+        if !is_root() {
+            command.arg("-Ur");
+        }
+        command.args(["--pid", "--mount", "--fork", "--mount-proc", "--kill-child", "sh", "-c", script, "sh", DEPS]);
+        command.arg(env!("CARGO_BIN_EXE_openclaw-doctor")).arg("scan").args(flags).arg("srv/alicew vol");
+        Answer(command.current_dir(planted.path()).stdin(Stdio::null()).output().unwrap())
+    };
+    std::fs::create_dir_all(planted.path().join("srv/alicew vol")).unwrap();
+    let probe = unshare(&["--json"]);
+    if probe.0.stdout.is_empty() {
+        return skip("namespaces cannot be made here");
+    }
+    let why = probe.lock()["evidence"]["sole_access_why"].as_str().unwrap().to_owned();
+    assert!(why.contains("alicew"), "{why}");
+    for form in [&["--redact"][..], &["--redact", "--json"]] {
+        let answer = unshare(form);
+        assert_clean(&answer);
+        assert!(answer.out().contains("which other containers may share"), "{}", answer.out());
+    }
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Says that a test shows nothing here, and fails where the lab is promised.
+fn skip(why: &str) {
+    assert!(std::env::var_os("OPENCLAW_DOCTOR_LAB").is_none_or(|lab| lab != "required"), "{why}");
+    eprintln!("skipped: {why}");
+}
