@@ -2,6 +2,7 @@
 # What every subcommand shares: the download cache, the work directory and its removal, and containers.
 # Sourced by `run`, which sets $here, $tree and $purge.
 
+node_dir=
 cache=${OPENCLAW_DOCTOR_REAL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/openclaw-doctor-real}
 work=
 declare -A running=()
@@ -56,6 +57,7 @@ ended() {
 fetch() {
     local package=$1 prefix=$cache/${1//@/-} stray=/tmp/openclaw
     mkdir -p "$cache"
+    # Later releases refuse to be installed by an older node than they run on, hence the PATH below.
     # OpenClaw's install script leaves this behind, empty; one that was there before is not ours.
     [ ! -e "$stray" ] || stray=
     (
@@ -66,7 +68,7 @@ fetch() {
         # Chained by &&: `set -e` is off in a subshell whose status is tested.
         rm -rf "$prefix.partial" &&
             mkdir "$prefix.partial" &&
-            npm install --prefix "$prefix.partial" --no-audit --no-fund --loglevel=error "$package" >&2 9>&- &&
+            PATH="${node_dir:+$node_dir/bin:}$PATH" npm install --prefix "$prefix.partial" --no-audit --no-fund --loglevel=error "$package" >&2 9>&- &&
             mv "$prefix.partial" "$prefix" || exit 1
         [ -z "$stray" ] || rmdir "$stray" 2>/dev/null || true
     ) 9>"$cache/.lock" || die "cannot fetch $package"
@@ -86,18 +88,38 @@ fetch_node() {
 # Runs COMMAND as pid 7 of a container with VOLUME as its stage directory; output goes to $work/NAME.log.
 # 7 is what `init: true` gives a gateway. Sets $container, the host pid of the process that ends with it.
 start_container() {
-    local name=$1 release=$2 volume=$3 modules
+    local name=$1 release=$2 volume=$3
     shift 3
+    mkdir -p "$volume"
+    local settings=(OPENCLAW_PLUGIN_STAGE_DIR="$stage_dir") binds=("$volume:$stage_dir")
+    contain "$name" "$release" "$@"
+}
+
+# start_home NAME RELEASE COMMAND...
+# The same, with $work/NAME.home as /home/node and $work/NAME.tmp as /tmp, and a network of its own: no
+# record can depend on the network, and a gateway takes no port of the host.
+start_home() {
+    local name=$1 release=$2
+    shift 2
+    mkdir -p "$work/$name.home" "$work/$name.tmp"
+    chmod 1777 "$work/$name.tmp"
+    local settings=() binds=("$work/$name.home:/home/node" "$work/$name.tmp:/tmp") namespaces=(--net)
+    contain "$name" "$release" "$@"
+}
+
+# contain NAME RELEASE COMMAND...: with the caller's settings, binds and namespaces.
+contain() {
+    local name=$1 release=$2 modules
+    shift 2
     modules=$(fetch "openclaw@$release")/node_modules
-    mkdir -p "$volume" "$work/$name.root"
+    mkdir -p "$work/$name.root"
     local user=()
     if [ "$(id -u)" != 0 ]; then user=(--user --map-root-user); fi
-    env -i PATH=/opt/node/bin:/usr/bin:/bin:/usr/sbin:/sbin HOME=/home/node TMPDIR=/tmp \
-        OPENCLAW_PLUGIN_STAGE_DIR="$stage_dir" \
-        unshare "${user[@]}" --mount --pid --fork --kill-child \
+    env -i PATH=/opt/node/bin:/usr/bin:/bin:/usr/sbin:/sbin HOME=/home/node TMPDIR=/tmp "${settings[@]}" \
+        unshare "${user[@]}" ${namespaces[@]+"${namespaces[@]}"} --mount --pid --fork --kill-child \
         bash "$here/container-init.sh" "$work/$name.root" 7 \
         "$modules/openclaw:/app" "$modules:/node_modules" "$node_dir:/opt/node" "$here:/opt/real" \
-        "$volume:$stage_dir" -- "$@" >"$work/$name.log" 2>&1 &
+        "${binds[@]}" -- "$@" >"$work/$name.log" 2>&1 &
     container=$!
     running[$container]=$name
 }

@@ -9,17 +9,17 @@ export const RUNTIME_DEPS_LOCK = ".openclaw-runtime-deps.lock";
 const chunks = (packageDir) =>
   fs
     .readdirSync(path.join(packageDir, "dist"))
-    .filter((name) => name.endsWith(".js"))
+    .filter((name) => /\.m?js$/.test(name))
     .sort()
     .map((name) => `dist/${name}`);
 
 const read = (packageDir, chunk) => fs.readFileSync(path.join(packageDir, chunk), "utf8");
 
-// The chunk that defines and exports a function, as { chunk, alias, fn }; null where none does.
+// The chunk that defines and exports a function or class, as { chunk, alias, fn }; null where none does.
 export async function exported(packageDir, name) {
   for (const chunk of chunks(packageDir)) {
     const text = read(packageDir, chunk);
-    if (!text.includes(`function ${name}(`)) continue;
+    if (!text.includes(`function ${name}(`) && !text.includes(`var ${name} = class`)) continue;
     const alias = text.match(new RegExp(`^export \\{.*\\b${name}(?: as ([\\w$]+))?\\b.*\\};$`, "m"));
     if (!alias) continue;
     const module = await import(pathToFileURL(path.join(packageDir, chunk)));

@@ -2,21 +2,27 @@
 //
 //   node shape.mjs COMMITTED RECORDED RELEASE...
 //
-// An owner record's shape is its text with every number replaced by its kind, so that key order, types,
-// indent and the final newline count. Of a note, everything counts but the circumstances of the recording.
+// A record's shape is its text with every number, time and random identifier replaced by its kind, so that key
+// order, types, indent and the final newline count. Of a note, everything counts but the circumstances of the recording.
 import fs from "node:fs";
 import path from "node:path";
 import process from "node:process";
 
-const CIRCUMSTANCES = ["node", "kernel", "recorded_at"];
+// What a gateway leaves beside its locks has names and sizes of the moment.
+const CIRCUMSTANCES = ["node", "kernel", "recorded_at", "gateway_run"];
 
 function shape(file) {
-  const text = fs.readFileSync(file, "utf8");
+  let text = fs.readFileSync(file, "utf8");
   if (path.basename(file) === "note.json") {
     const note = JSON.parse(text);
     for (const key of CIRCUMSTANCES) note[key] = typeof note[key];
     return JSON.stringify(note, null, 2);
   }
+  // The trailer that makes a record unlike every other: 128 random bits, as tabs and spaces.
+  text = text.replace(/\n\t{8}[\t ]{128}\n$/, "\n<trailer>\n");
+  // Times, and identifiers made for the occasion.
+  text = text.replace(/"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"/g, '"<time>"');
+  text = text.replace(/"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"/g, '"<uuid>"');
   return text.replace(/-?\d+(\.\d+)?([eE][-+]?\d+)?/g, (number) => (/^-?\d+$/.test(number) ? "<integer>" : "<number>"));
 }
 
