@@ -22,6 +22,20 @@ pub enum Outcome {
 }
 use Outcome::*;
 
+impl Outcome {
+    /// What a report says of it.
+    pub fn proof_and_leaning(self) -> (bool, Option<&'static str>) {
+        match self {
+            Held => (false, None),
+            Proof => (true, None),
+            LikelyStale => (false, Some("likely-stale")),
+            Undetermined => (false, Some("undetermined")),
+            OutOfSight => (false, Some("out-of-sight")),
+            LikelyHeld => (false, Some("likely-held")),
+        }
+    }
+}
+
 impl From<&Verdict> for Outcome {
     fn from(verdict: &Verdict) -> Self {
         match &verdict.standing {
