@@ -77,15 +77,18 @@ impl Identity {
     /// Parses the file; `None` if it is not what the manual says.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
-        // procfs slices around the parentheses without looking; a cut file would panic.
+        // procfs slices around the parentheses without looking; whatever is not of the manual's
+        // form there would panic.
         let open = bytes.iter().position(|byte| *byte == b'(')?;
         let close = bytes.iter().rposition(|byte| *byte == b')')?;
+        let pid = bytes.get(..open)?.strip_suffix(b" ")?;
         let after = bytes.get(close + 1..)?;
-        if open < 2
-            || close < open
-            || !after.starts_with(b" ")
-            || after.trim_ascii().is_empty()
-            || after.iter().any(|byte| !byte.is_ascii())
+        let [b' ', state, ..] = after else { return None };
+        if close < open
+            || pid.is_empty()
+            || !pid.iter().all(u8::is_ascii_digit)
+            || !state.is_ascii_alphabetic()
+            || !after.is_ascii()
         {
             return None;
         }
@@ -128,8 +131,10 @@ mod tests {
         for end in 0..stat.len() {
             let _ = Identity::parse(&stat[..end]);
         }
-        for odd in [&b"("[..], b"()", b"1 ()", b"1 (x)\xff\xff", b")(", b"1 (x) "] {
-            assert_eq!(Identity::parse(odd), None);
+        let mut odd: Vec<&[u8]> = vec![b"(", b"()", b"1 ()", b"1 (x)\xff\xff", b")(", b"1 (x) "];
+        odd.extend([&b"\t (x) S 1"[..], b"\xff(x) S 1", b"1\xc3(x) S 1", b"1 (x) \x0b", b"1 (x)  S"]);
+        for odd in odd {
+            assert_eq!(Identity::parse(odd), None, "{odd:?}");
         }
     }
 
