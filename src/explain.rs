@@ -30,7 +30,9 @@ pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
             ticks(owner)
         ),
         Reason::NoSuchProcess | Reason::StartTicksDiffer => proc,
-        Reason::StartTicksUnreadable => format!("pid {pid} is alive and its start time cannot be read"),
+        Reason::StartTicksUnreadable => {
+            format!("pid {pid} is {}, and its start time cannot be read: it may be the owner", carrier())
+        }
         Reason::CarrierNotJavascript => format!(
             "the record has no start time to tell the owner by; pid {pid} is now {}, not a JavaScript runtime",
             carrier()
@@ -91,7 +93,7 @@ pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
                 "{proc}, but a process in a time namespace of its own may have been restored with another start time"
             )
         }
-        Reason::NotProcfs => format!("{proc}, but {}", view.why),
+        Reason::NotProcfs => format!("{}, but {}", here(&proc, lock), view.why),
         Reason::ProcessTableUnreadable => format!("the record names pid {pid}, but {}", view.why),
     }
 }
@@ -147,7 +149,9 @@ pub fn since(lock: &LockFacts) -> Option<EpochMs> {
 #[must_use]
 pub fn owning(lock: &LockFacts) -> Option<&Candidate> {
     let recorded = lock.record.owner()?.start_ticks?;
-    lock.candidates.iter().find(|candidate| candidate.life != Life::Dead && candidate.start_ticks.contains(&recorded))
+    lock.candidates.iter().find(|candidate| {
+        candidate.life != Life::Dead && !candidate.kernel_thread && candidate.start_ticks.contains(&recorded)
+    })
 }
 
 fn name(process: &Candidate) -> String {
@@ -204,6 +208,7 @@ fn here(proc: &str, lock: &LockFacts) -> String {
 
 fn unwritten(what: &str, lock: &LockFacts, view: &View) -> String {
     match since(lock) {
+        Some(since) if since > view.now => format!("{what}, dated in the future"),
         Some(since) => format!("{what}, {} old", span(view.now.since_ms(since))),
         None => what.to_owned(),
     }
