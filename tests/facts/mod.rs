@@ -146,6 +146,11 @@ impl Facts {
         self
     }
 
+    pub fn vantage(mut self, vantage: Vantage) -> Self {
+        self.view.vantage = vantage;
+        self
+    }
+
     pub fn shared_with_other_kernels(mut self) -> Self {
         self.lock.reach = Reach::OtherKernelPossible("it lies on nfs, which other machines may share".to_owned());
         self

@@ -263,7 +263,7 @@ fn withdrawn() -> Vec<Case> {
         case(7, "not procfs", with_ticks().from(ProcSource::NotProcfs), Dead, NotProcfs, Undetermined),
         case(6, "not procfs", with_ticks().and(stranger()).from(ProcSource::NotProcfs), Recycled, NotProcfs, Undetermined),
         case(6, "not procfs, though it shows the initial namespace",
-            Facts { view: View { source: ProcSource::NotProcfs, ..with_ticks().view }, ..with_ticks().and(stranger()) }, Recycled, NotProcfs, Undetermined),
+            with_ticks().and(stranger()).from(ProcSource::NotProcfs).vantage(Vantage::Host), Recycled, NotProcfs, Undetermined),
         case(5, "not procfs", without_ticks().and(later()).from(ProcSource::NotProcfs), Unverifiable, NotProcfs, Undetermined),
         case(4, "not procfs", with_ticks().and(owner()).from(ProcSource::NotProcfs), Active, OwnerAlive, Held),
     ]

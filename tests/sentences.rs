@@ -1,0 +1,191 @@
+//! The words for verdicts: each is one sentence with the numbers that decided, and no advice
+//! leads to the removal of a lock that is held.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod facts;
+
+use facts::table::{Case, Outcome, cases};
+use facts::{OTHER_TICKS, PID, TICKS, kernel_thread, lease, lock, owner, with_ticks};
+use openclaw_doctor::evidence::{Candidate, Life};
+use openclaw_doctor::explain::{advice, owning, sentence, span};
+use openclaw_doctor::record::Record;
+use openclaw_doctor::verdict::{Classification, Reason};
+
+fn said(case: &Case) -> (String, String) {
+    let verdict = case.facts.judge();
+    let sentence = sentence(&case.facts.lock, &verdict, &case.facts.view);
+    (sentence, advice(&case.facts.lock, &verdict, "/data/lock", &case.facts.view))
+}
+
+/// Every word of it that is a number.
+fn numbers(text: &str) -> Vec<u64> {
+    text.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect()
+}
+
+#[test]
+fn every_verdict_is_said_in_one_whole_sentence() {
+    for case in cases() {
+        let (sentence, _) = said(&case);
+        let at = format!("{:?}, {}: {sentence}", case.expected.1, case.evidence);
+        assert!(sentence.chars().next().is_some_and(char::is_alphanumeric), "no beginning: {at}");
+        assert!(sentence.ends_with(|c: char| c.is_alphanumeric() || c == ')'), "no end: {at}");
+        for broken in [". ", "  ", " ,", ",,", ", ,", ": ;", " ;", "in the future old", "unknown", "pid 0 "] {
+            let reads = broken == "unknown" && sentence.contains("unknown (pid 7)");
+            assert!(reads || !sentence.contains(broken), "“{broken}” in {at}");
+        }
+        assert!(!sentence.chars().any(char::is_control), "a control character in {at}");
+    }
+}
+
+#[test]
+fn a_verdict_on_an_owner_names_its_pid() {
+    for case in cases().iter().filter(|case| case.facts.lock.record.owner().is_some()) {
+        let (sentence, _) = said(case);
+        assert!(numbers(&sentence).contains(&u64::from(PID)), "{}: {sentence}", case.evidence);
+    }
+}
+
+#[test]
+fn a_verdict_by_start_ticks_shows_both_numbers() {
+    for case in cases() {
+        let (sentence, _) = said(&case);
+        let shown = numbers(&sentence);
+        let (class, reason, _) = case.expected;
+        let by_ticks = [Reason::OwnerAlive, Reason::IdentityContradicted].contains(&reason)
+            || class == Classification::StaleRecycledPid;
+        if by_ticks {
+            assert!(shown.contains(&TICKS.0), "{}: {sentence}", case.evidence);
+        }
+        let strangers = case.facts.lock.candidates.iter().any(|c| c.start_ticks == [OTHER_TICKS]);
+        if class == Classification::StaleRecycledPid && strangers {
+            assert!(shown.contains(&OTHER_TICKS.0), "{}: {sentence}", case.evidence);
+        }
+    }
+}
+
+#[test]
+fn what_takes_a_proof_away_is_named() {
+    for case in cases() {
+        let (sentence, _) = said(&case);
+        let named = match case.expected.1 {
+            Reason::RootInUse => "npm install (pid 4242)",
+            Reason::ForeignKernelPossible => "nfs",
+            Reason::OwnerHidden => "hidepid",
+            Reason::NotProcfs | Reason::ProcessTableUnreadable => "is not procfs",
+            Reason::SharedVolume => "/data may be shared",
+            _ => continue,
+        };
+        assert!(sentence.contains(named), "{}: {sentence}", case.evidence);
+    }
+}
+
+#[test]
+fn a_carrier_that_decides_is_named() {
+    for case in cases() {
+        let (sentence, _) = said(&case);
+        let carries = [
+            Reason::CarrierNotJavascript,
+            Reason::CarrierStartedLater,
+            Reason::CarrierMayBeOwner,
+            Reason::StartTicksDiffer,
+            Reason::StartTicksUnreadable,
+        ];
+        if carries.contains(&case.expected.1) {
+            let first = case.facts.lock.candidates.iter().find(|c| c.life != Life::Dead).unwrap();
+            let name = first.program.as_deref().unwrap_or("unknown");
+            assert!(sentence.contains(name), "{}: {sentence}", case.evidence);
+        }
+    }
+}
+
+#[test]
+fn no_two_reasons_about_the_same_record_sound_alike() {
+    let mut said_of: Vec<(Reason, String)> = Vec::new();
+    for case in cases() {
+        let (sentence, _) = said(&case);
+        for (reason, other) in &said_of {
+            assert!(
+                *reason == case.expected.1 || *other != sentence,
+                "{reason:?} and {:?}: {sentence}",
+                case.expected.1
+            );
+        }
+        said_of.push((case.expected.1, sentence));
+    }
+}
+
+#[test]
+fn no_advice_on_a_held_lock_is_to_remove_it() {
+    for case in cases() {
+        let (sentence, advice) = said(&case);
+        match case.expected.2 {
+            Outcome::Held => {
+                for word in ["--yes", "repair", "--lock", "/data/lock"] {
+                    assert!(!advice.contains(word), "{}: {advice}", case.evidence);
+                }
+                assert!(advice.starts_with("wait for "), "{}: {advice}", case.evidence);
+            }
+            Outcome::Proof => assert_eq!(advice, "openclaw-doctor repair /data/lock", "{sentence}"),
+            Outcome::LikelyStale => {
+                assert!(advice.ends_with("openclaw-doctor repair --yes /data/lock"), "{sentence}: {advice}");
+            }
+            // By name only, after a look.
+            Outcome::LikelyHeld => {
+                assert!(advice.ends_with("openclaw-doctor repair --lock /data/lock --yes"), "{sentence}: {advice}");
+            }
+            Outcome::OutOfSight => assert!(!advice.contains("repair --yes"), "{sentence}: {advice}"),
+            Outcome::Undetermined => {}
+        }
+    }
+}
+
+#[test]
+fn out_of_sight_is_answered_by_the_command_that_lifts_it() {
+    let facts = with_ticks().in_container();
+    assert_eq!(advice(&facts.lock, &facts.judge(), "/data/lock", &facts.view), "run it on the host");
+}
+
+#[test]
+fn a_kernel_thread_is_never_shown_as_the_owner_to_stop() {
+    let facts = with_ticks().and(Candidate { pid: 2, start_ticks: vec![TICKS], ..kernel_thread() }).and(owner());
+    let verdict = facts.judge();
+    assert_eq!(owning(&facts.lock).map(|process| process.pid), Some(PID));
+    assert!(sentence(&facts.lock, &verdict, &facts.view).starts_with("openclaw (pid 7) is the recorded owner"));
+    assert!(advice(&facts.lock, &verdict, "/data/lock", &facts.view).contains("kill 7)"));
+    let corpse = with_ticks().and(Candidate { life: Life::Dead, ..owner() });
+    assert_eq!(owning(&corpse.lock), None);
+}
+
+#[test]
+fn an_owner_in_a_container_is_named_by_both_pids_and_its_container() {
+    let inside = Candidate { pid: 51_234, own_namespace: false, ..owner() };
+    let say = |candidate: Candidate| {
+        let facts = with_ticks().and(candidate);
+        sentence(&facts.lock, &facts.judge(), &facts.view)
+    };
+    assert!(say(inside.clone()).contains("openclaw (pid 51234 here, 7 in its container)"));
+    let contained = Candidate { container: Some("0123456789ab".to_owned()), ..inside };
+    assert!(say(contained).contains("openclaw (pid 51234 here, container 0123456789ab)"));
+}
+
+#[test]
+fn ages_are_in_units_of_people() {
+    let facts = lock(Record::Missing).touched_ago(45_000);
+    assert_eq!(sentence(&facts.lock, &facts.judge(), &facts.view), "there is no owner record, 45 s old");
+    let facts = lease(None).touched_ago(-1);
+    let said = sentence(&facts.lock, &facts.judge(), &facts.view);
+    assert_eq!(said, "the record names no pid: a lease, dated in the future");
+    for (milliseconds, words) in [
+        (-1_000, "in the future"),
+        (0, "0 s"),
+        (119_999, "119 s"),
+        (120_000, "2 min"),
+        (7_199_999, "119 min"),
+        (7_200_000, "2 h"),
+        (172_799_999, "47 h"),
+        (172_800_000, "2 days"),
+        (i64::MAX, "106751991167 days"),
+    ] {
+        assert_eq!(span(milliseconds), words);
+    }
+}
