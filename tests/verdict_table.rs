@@ -5,7 +5,7 @@ mod facts;
 
 use facts::table::{Outcome, cases};
 use openclaw_doctor::family::FAMILIES;
-use openclaw_doctor::verdict::Reason;
+use openclaw_doctor::verdict::{Classification, Leaning, Reason};
 use std::collections::BTreeSet;
 
 #[test]
@@ -15,6 +15,8 @@ fn every_line_of_the_table_comes_to_its_verdict() {
         for family in FAMILIES {
             let facts = facts::Facts { family, ..case.facts.clone() };
             let verdict = facts.judge();
+            let leaning = verdict.leaning().map(|leaning| leaning.word());
+            assert_eq!((verdict.proof(), leaning), case.expected.2.proof_and_leaning(), "{}", case.evidence);
             let found = (verdict.classification, verdict.reason, Outcome::from(&verdict));
             if (verdict.row, found) != (case.row, case.expected) {
                 let (row, evidence, expected) = (case.row, case.evidence, case.expected);
@@ -44,4 +46,21 @@ fn a_verdict_does_not_depend_on_the_order_of_the_process_table() {
         turned.lock.candidates.reverse();
         assert_eq!(turned.judge(), case.facts.judge(), "row {}, {}", case.row, case.evidence);
     }
+}
+
+/// Scripts and tickets hold these words.
+#[test]
+fn the_words_of_the_contract_are_the_words_of_the_json() {
+    let classes = ["active", "stale-dead-pid", "stale-recycled-pid", "legacy-unverifiable"];
+    assert_eq!(Classification::ALL.map(Classification::word), classes);
+    for class in Classification::ALL {
+        assert_eq!(serde_json::json!(class), class.word());
+    }
+    let leanings = [Leaning::LikelyStale, Leaning::Undetermined, Leaning::OutOfSight, Leaning::LikelyHeld];
+    assert_eq!(leanings.map(Leaning::word), ["likely-stale", "undetermined", "out-of-sight", "likely-held"]);
+    for leaning in leanings {
+        assert_eq!(serde_json::json!(leaning), leaning.word());
+    }
+    let codes: BTreeSet<String> = Reason::ALL.iter().map(|reason| serde_json::json!(reason).to_string()).collect();
+    assert_eq!(codes.len(), Reason::ALL.len(), "two reasons with one code");
 }

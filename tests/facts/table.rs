@@ -22,6 +22,20 @@ pub enum Outcome {
 }
 use Outcome::*;
 
+impl Outcome {
+    /// What a report says of it.
+    pub fn proof_and_leaning(self) -> (bool, Option<&'static str>) {
+        match self {
+            Held => (false, None),
+            Proof => (true, None),
+            LikelyStale => (false, Some("likely-stale")),
+            Undetermined => (false, Some("undetermined")),
+            OutOfSight => (false, Some("out-of-sight")),
+            LikelyHeld => (false, Some("likely-held")),
+        }
+    }
+}
+
 impl From<&Verdict> for Outcome {
     fn from(verdict: &Verdict) -> Self {
         match &verdict.standing {
@@ -74,6 +88,10 @@ fn unwritten() -> Vec<Case> {
             lock(Record::Empty).touched_ago(HOUR).times(|times| times.record_modified = Some(NOW)), Unverifiable, RecordEmpty, LikelyHeld),
         case(1, "an old record in a lock that was changed now",
             lock(Record::Truncated).touched_ago(HOUR).times(|times| times.lock_modified = Some(NOW)), Unverifiable, RecordTruncated, LikelyHeld),
+        case(1, "an old lock, and a record whose time cannot be read",
+            lock(Record::Empty).touched_ago(HOUR).times(|times| times.record_modified = None), Unverifiable, RecordEmpty, LikelyHeld),
+        case(1, "an old record in a lock whose time cannot be read",
+            lock(Record::NotJson).touched_ago(HOUR).times(|times| times.lock_modified = None), Unverifiable, RecordNotJson, LikelyHeld),
         case(1, "no record, whoever has which pid",
             lock(Record::Missing).touched_ago(old).and(owner()), Unverifiable, RecordMissing, LikelyStale),
         case(1, "no record, where processes are hidden: nobody is named who could hide",
@@ -121,6 +139,8 @@ fn leases() -> Vec<Case> {
         case(3, "dated in the future", lease(ago(-HOUR)), Unverifiable, RecordWithoutPid, LikelyHeld),
         case(3, "undated, file under 10 minutes", lease(None).touched_ago(10 * MINUTE - 1), Unverifiable, RecordWithoutPid, LikelyHeld),
         case(3, "undated, file 10 minutes old", lease(None).touched_ago(10 * MINUTE), Unverifiable, RecordWithoutPid, LikelyStale),
+        case(3, "undated, in an old file of a lock whose time cannot be read",
+            lease(None).touched_ago(HOUR).times(|times| times.lock_modified = None), Unverifiable, RecordWithoutPid, LikelyHeld),
         case(3, "undated in every way", lease(None).times(|times| *times = LockTimes::default()), Unverifiable, RecordWithoutPid, LikelyHeld),
     ]
 }
@@ -162,6 +182,8 @@ fn no_ticks() -> Vec<Case> {
         case(5, "no runtime, in a container", without_ticks().and(stranger()).in_container(), Unverifiable, CarrierNotJavascript, OutOfSight),
         case(5, "no runtime, on the container's own layer", without_ticks().and(stranger()).on_own_layer(), Unverifiable, CarrierNotJavascript, LikelyStale),
         case(5, "no runtime, single writer", without_ticks().and(stranger()).single_writer(), Unverifiable, CarrierNotJavascript, LikelyStale),
+        case(5, "no runtime, single writer, where processes are hidden",
+            without_ticks().and(stranger()).single_writer().restricted(), Unverifiable, CarrierNotJavascript, OutOfSight),
         case(5, "started later by more than 30 s", without_ticks().and(later(1, Some(0))), Unverifiable, CarrierStartedLater, LikelyStale),
         case(5, "started later by exactly 30 s", without_ticks().and(later(0, Some(0))), Unverifiable, CarrierMayBeOwner, LikelyHeld),
         case(5, "started later by more than 30 s and the step", without_ticks().and(later(501, Some(500))), Unverifiable, CarrierStartedLater, LikelyStale),
