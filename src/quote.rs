@@ -1,10 +1,20 @@
 //! Foreign text made safe to show, and paths made safe to paste. Pure.
 
-use crate::report::json::is_plain;
 use std::ffi::OsStr;
 use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+
+/// Whether a character may reach a terminal as it is.
+#[must_use]
+pub fn is_plain(c: char) -> bool {
+    let reorders_or_hides = matches!(
+        c,
+        '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+    );
+    !c.is_control() && !reorders_or_hides
+}
 
 /// Text with every control character, escape and bidirectional override spelled out.
 #[must_use]

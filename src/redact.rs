@@ -403,7 +403,9 @@ mod tests {
         let sources = [
             include_str!("process/vantage.rs"),
             include_str!("process/sharing.rs"),
-            include_str!("scan.rs"),
+            include_str!("scan/facts.rs"),
+            include_str!("scan/label.rs"),
+            include_str!("scan/world.rs"),
             include_str!("discover/walk.rs"),
             include_str!("discover/gather.rs"),
         ];

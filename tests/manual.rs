@@ -1,6 +1,6 @@
 //! What the tool says of itself, read by the programs that read it: shells, man, people.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-#![allow(clippy::disallowed_methods)]
+#![allow(clippy::disallowed_methods, clippy::print_stderr)]
 
 mod support;
 use std::collections::BTreeSet;

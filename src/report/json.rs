@@ -1,6 +1,7 @@
 //! Writes JSON that is safe to show: control characters beyond ASCII are escaped too, since a
 //! terminal obeys U+009B as it obeys ESC [, and bidirectional overrides reorder what is read.
 
+use crate::quote::is_plain;
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 use std::io::{self, Write};
@@ -21,17 +22,6 @@ pub fn write_pretty(out: &mut impl Write, value: &impl Serialize) -> io::Result<
 pub fn write_line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
     value.serialize(&mut Serializer::with_formatter(&mut *out, EscapingLine))?;
     out.write_all(b"\n")
-}
-
-/// Whether a character may reach a terminal as it is.
-#[must_use]
-pub fn is_plain(c: char) -> bool {
-    let reorders_or_hides = matches!(
-        c,
-        '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}'
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
-    );
-    !c.is_control() && !reorders_or_hides
 }
 
 struct Escaping {

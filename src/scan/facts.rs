@@ -1,0 +1,169 @@
+//! Collects the facts of locks, reading each process once.
+
+use super::world::{LOOK_LIMIT, World};
+use crate::discover::FoundLock;
+use crate::evidence::{Candidate, InUse, LockFacts, ProcSource, Reach, SoleAccess, Vantage, View};
+use crate::process::identity::{Observed, observe};
+use crate::process::sharing::Exports;
+use crate::process::witness;
+use crate::process::workers::Workplaces;
+use crate::quote::shell_word;
+use crate::sys::{bounded, mounts::MountTable};
+use crate::units::ClockReading;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Collects the facts of locks, reading each process once.
+pub(super) struct Gatherer<'a> {
+    world: &'a World,
+    now: ClockReading,
+    candidates: HashMap<u32, Vec<Candidate>>,
+    clock_steps: HashMap<u32, Option<u64>>,
+    workplaces: HashMap<u32, Workplaces>,
+    exports: Exports,
+    mount_roots: HashMap<u64, SoleAccess>,
+}
+
+impl<'a> Gatherer<'a> {
+    pub(super) fn new(world: &'a World, now: ClockReading) -> Self {
+        let empty = MountTable::default();
+        let mounts = world.mounts.as_ref().unwrap_or(&empty);
+        let exports = world.sweep.as_ref().map(|sweep| sweep.sharing.exports(mounts)).unwrap_or_default();
+        Self {
+            world,
+            now,
+            candidates: HashMap::new(),
+            clock_steps: HashMap::new(),
+            workplaces: HashMap::new(),
+            exports,
+            mount_roots: HashMap::new(),
+        }
+    }
+
+    pub(super) fn facts(&mut self, found: &FoundLock, path: &Path, view: &View) -> LockFacts {
+        let owner = found.reading.record.owner();
+        let mut candidates = owner.map(|owner| self.candidates(owner.pid)).unwrap_or_default();
+        if owner.is_some_and(|owner| owner.start_ticks.is_none()) {
+            self.add_witness(&mut candidates);
+        }
+        LockFacts {
+            record: found.reading.record.clone(),
+            times: found.reading.times,
+            reach: self.reach(found, path),
+            sole_access: match view.vantage {
+                Vantage::Namespace => self.sole_access(found),
+                _ => SoleAccess::No(view.why.clone()),
+            },
+            candidates,
+            in_use: InUse::default(),
+        }
+    }
+
+    fn candidates(&mut self, pid: u32) -> Vec<Candidate> {
+        let (Some(proc), Some(sweep)) = (&self.world.proc, &self.world.sweep) else { return Vec::new() };
+        let (reader, now) = (&self.world.reader, &self.now);
+        let read = || {
+            let mut candidates = sweep.candidates(pid, proc, reader, now);
+            let listed = candidates.iter().any(|candidate| candidate.own_namespace);
+            if self.world.sight.source == ProcSource::Own && !listed && answers(pid) {
+                candidates.push(Candidate::out_of_list(pid));
+            }
+            candidates
+        };
+        self.candidates.entry(pid).or_insert_with(read).clone()
+    }
+
+    fn add_witness(&mut self, candidates: &mut [Candidate]) {
+        let (Some(proc), Some(sweep)) = (&self.world.proc, &self.world.sweep) else { return };
+        let (reader, now) = (self.world.reader, self.now);
+        for candidate in candidates.iter_mut().filter(|candidate| candidate.may_be_runtime()) {
+            let pid = candidate.pid;
+            let ask = || {
+                let (proc, entries) = (Arc::clone(proc), sweep.entries.clone());
+                let step = bounded::run(LOOK_LIMIT, move || match observe(&proc, pid, &reader, &now) {
+                    Observed::Process(_, dir) => witness::clock_step_ms(&proc, &dir, &entries, &now),
+                    _ => None,
+                });
+                step.flatten()
+            };
+            candidate.clock_step_ms = *self.clock_steps.entry(pid).or_insert_with(ask);
+        }
+    }
+
+    fn reach(&self, found: &FoundLock, path: &Path) -> Reach {
+        match found.filesystem {
+            None => return Reach::OtherKernelPossible("its filesystem cannot be told".to_owned()),
+            Some(filesystem) if !filesystem.is_local() => {
+                return Reach::OtherKernelPossible(format!(
+                    "it lies on {}, which other machines may share",
+                    filesystem.name()
+                ));
+            }
+            Some(_) => {}
+        }
+        if let Some((pid, name)) = self.world.sweep.as_ref().and_then(|sweep| sweep.sharing.any_directory()) {
+            return Reach::OtherKernelPossible(format!(
+                "{name} (pid {pid}) may share this directory with another kernel"
+            ));
+        }
+        if self.exports.are_none() {
+            return Reach::ThisKernel;
+        }
+        let mount = self.world.mounts.as_ref().and_then(|mounts| mounts.by_id(found.guarded.mount_id));
+        let place = mount.and_then(|mount| Some((mount.device, mount.in_filesystem(path)?)));
+        match self.exports.covering(place.as_ref(), path) {
+            Some(why) => Reach::OtherKernelPossible(why),
+            None => Reach::ThisKernel,
+        }
+    }
+
+    fn sole_access(&mut self, found: &FoundLock) -> SoleAccess {
+        let sight = &self.world.sight;
+        let mounts = &self.world.mounts;
+        let tell = || {
+            if sight.source != ProcSource::Own {
+                return SoleAccess::No("the pids shown are not those of our own namespace".to_owned());
+            }
+            if let Some(nested) = &sight.nested {
+                return SoleAccess::No(nested.clone());
+            }
+            // `unshare --pid --mount-proc` in a container leaves the container's own /proc below
+            // its new one: the layer belongs to the container, whose processes are out of sight.
+            if mounts.as_ref().is_some_and(MountTable::holds_several_procfs) {
+                return SoleAccess::No("a second procfs is mounted: a PID namespace inside the container".to_owned());
+            }
+            match mounts.as_ref().and_then(|mounts| mounts.by_id(found.reading.meta.mount_id)) {
+                Some(mount) if mount.mount_point == Path::new("/") && mount.kind == "overlay" => SoleAccess::OwnLayer,
+                Some(mount) => SoleAccess::No(format!(
+                    "the lock lies on the mount {} ({}), which other containers may share",
+                    shell_word(&mount.mount_point),
+                    mount.kind
+                )),
+                None => SoleAccess::No("the lock's mount cannot be told".to_owned()),
+            }
+        };
+        self.mount_roots.entry(found.reading.meta.mount_id).or_insert_with(tell).clone()
+    }
+
+    pub(super) fn in_use(&mut self, found: &FoundLock) -> InUse {
+        let (Some(proc), Some(sweep)) = (&self.world.proc, &self.world.sweep) else { return InUse::default() };
+        let uid = found.reading.meta.uid;
+        let own_pid = self.world.sight.own_pid;
+        let look = || {
+            let (proc, entries) = (Arc::clone(proc), sweep.entries.clone());
+            let all = entries.iter().filter(|entry| entry.euid == uid).count();
+            let looked = bounded::run(LOOK_LIMIT, move || Workplaces::of_uid(uid, &proc, &entries, own_pid));
+            looked.unwrap_or_else(|| Workplaces::unknown(all))
+        };
+        let workplaces = self.workplaces.entry(uid).or_insert_with(look);
+        let owner = found.reading.record.owner();
+        workplaces.in_use(&found.guarded, owner, proc, &self.world.reader, &self.now)
+    }
+}
+
+/// Whether the kernel knows a living or unreaped process by this pid in our own namespace.
+fn answers(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    pid.is_some_and(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).is_ok())
+}

@@ -1,0 +1,221 @@
+//! A scan: gather facts once, judge every lock.
+//!
+//! In: what the operator asked for. Out: every lock with its facts and verdict, and everything
+//! that could not be seen. Called by the command line and by tests. Writes nothing, anywhere.
+
+mod facts;
+mod label;
+mod world;
+
+use crate::discover::lock::LockReading;
+use crate::discover::{self, FoundLock, LookAlike, Problem, Progress, RootReport};
+use crate::evidence::{LockFacts, ProcSource, View};
+use crate::sys::clock;
+use crate::sys::tree::Dir;
+use crate::units::ClockReading;
+use crate::verdict::{Leaning, Standing, Verdict, judge};
+use facts::Gatherer;
+use label::{blocks, id, version_name};
+use rustix::io::Errno;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use world::World;
+
+/// What to look at.
+#[derive(Debug, Default)]
+pub struct Request {
+    /// PATH arguments; with any, nothing else is looked at unless `discover` is set.
+    pub paths: Vec<PathBuf>,
+    /// Look where OpenClaw keeps its state, also with PATHs.
+    pub discover: bool,
+    /// Look in the homes of all users.
+    pub all_users: bool,
+    /// The proc directory.
+    pub proc: PathBuf,
+    /// The operator vouches for sole access.
+    pub assume_single_writer: bool,
+    /// Our environment.
+    pub environment: Vec<(String, OsString)>,
+}
+
+/// What machine it is.
+#[derive(Debug)]
+pub struct HostFacts {
+    /// Kernel release (uname(2)).
+    pub kernel: String,
+    /// /proc/sys/kernel/random/boot_id.
+    pub boot_id: Option<String>,
+}
+
+/// The answer.
+#[derive(Debug)]
+pub struct Scan {
+    /// What machine it is.
+    pub host: HostFacts,
+    /// What the run could see.
+    pub view: View,
+    /// The clocks at the time of judging.
+    pub clock: ClockReading,
+    /// What was looked at.
+    pub roots: Vec<RootReport>,
+    /// Every lock, judged.
+    pub locks: Vec<JudgedLock>,
+    /// Directories that look like locks and are none that we know.
+    pub look_alikes: Vec<LookAlike>,
+    /// What could not be looked at.
+    pub problems: Vec<Problem>,
+    /// Entries that vanished during the run.
+    pub vanished: usize,
+    /// Directory entries seen.
+    pub entries: u64,
+    /// Processes seen; absent if no lock needed it.
+    pub processes: Option<usize>,
+    /// The OpenClaw versions that run or are installed here, sorted.
+    pub versions: Vec<String>,
+}
+
+/// A lock with everything known of it.
+#[derive(Debug)]
+pub struct JudgedLock {
+    /// Short hash of family, root device and inode, and path below the root.
+    pub id: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// How it was found and what it says.
+    pub found: FoundLock,
+    /// The facts that were judged.
+    pub facts: LockFacts,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Whether it holds a gateway up.
+    pub blocks: Blocks,
+}
+
+/// Whether a lock holds up an OpenClaw that runs or is installed here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Blocks {
+    /// Yes; why.
+    Yes(String),
+    /// No; why.
+    No(String),
+    /// It cannot be told; why.
+    Unknown(String),
+}
+
+/// Looks, gathers, judges. `progress` is told how far it has come.
+pub fn scan(request: &Request, progress: &mut dyn FnMut(Progress)) -> Scan {
+    Session::open(request).scan(progress)
+}
+
+/// A run over one machine: a scan, and then, for a repair, second looks at single locks.
+pub struct Session<'a> {
+    request: &'a Request,
+    world: World,
+}
+
+impl<'a> Session<'a> {
+    /// Opens the proc directory and tells what can be seen.
+    #[must_use]
+    pub fn open(request: &'a Request) -> Self {
+        Self { request, world: World::open(request) }
+    }
+
+    /// Where the pids come from.
+    #[must_use]
+    pub fn proc_source(&self) -> ProcSource {
+        self.world.sight.source
+    }
+
+    /// The kernel's largest pid.
+    #[must_use]
+    pub fn pid_max(&self) -> u64 {
+        self.world.pid_max
+    }
+
+    /// Looks, gathers, judges.
+    pub fn scan(&mut self, progress: &mut dyn FnMut(Progress)) -> Scan {
+        let (request, world) = (self.request, &mut self.world);
+        let discovers = request.discover || request.paths.is_empty();
+        let mut problems = Vec::new();
+        if discovers {
+            world.sweep_now();
+            match &world.sweep {
+                Some(_) => world.find_running(&mut problems),
+                None => problems.push(Problem {
+                    path: request.proc.clone(),
+                    cause: format!(
+                        "{}, so the directories of running OpenClaw processes are not known",
+                        world.sight.why
+                    ),
+                    next_step: world.sight.lift.clone().unwrap_or_default(),
+                }),
+            }
+        }
+        let (specs, mut packages) = world.specs(request, discovers, &mut problems);
+        let proc = world.proc.clone();
+        let findings = discover::gather(specs, proc, request.proc.clone(), world.pid_max, progress);
+        world.sweep_for(&findings);
+        if !discovers && findings.locks.iter().any(|lock| version_name(lock, &findings).is_some()) {
+            world.find_running(&mut problems);
+        }
+        packages.extend(world.running.iter().flat_map(|running| running.packages.iter().cloned()));
+        let mut versions: Vec<String> = packages.into_iter().map(|package| package.version).collect();
+        versions.sort();
+        versions.dedup();
+        world.judge_all(request, findings, problems, versions)
+    }
+
+    /// Opens the root that a lock was found below, if it is still the same directory.
+    ///
+    /// Errors: `ESTALE` if another directory stands there now; those of open(2).
+    pub fn open_root(&self, root: &RootReport) -> Result<Dir, Errno> {
+        let dir = root.spec.open(self.world.proc.as_deref())?;
+        let same = root.meta.is_some_and(|meta| dir.meta().is_ok_and(|now| now.same_file(&meta)));
+        if same { Ok(dir) } else { Err(Errno::STALE) }
+    }
+
+    /// Sweeps /proc again: what a question left standing may have changed.
+    pub fn look_again(&mut self) {
+        self.world.sweep_now();
+    }
+
+    /// Judges a lock again from a fresh reading; its known candidates are read again too.
+    #[must_use]
+    pub fn judge_again(&self, lock: &JudgedLock, reading: &LockReading) -> Verdict {
+        let now = clock::read();
+        let view = self.world.view(self.request, &now);
+        let found = FoundLock { reading: reading.clone(), below: lock.found.below.clone(), ..lock.found };
+        let mut gatherer = Gatherer::new(&self.world, now);
+        judge_facts(&found, &lock.path, &mut gatherer, &view).1
+    }
+}
+
+fn judge_one(
+    found: FoundLock,
+    roots: &[RootReport],
+    gatherer: &mut Gatherer<'_>,
+    view: &View,
+    versions: &[String],
+) -> JudgedLock {
+    let root = roots.get(found.root);
+    let path = root.map(|root| root.path.join(&found.below)).unwrap_or_default();
+    let (facts, verdict) = judge_facts(&found, &path, gatherer, view);
+    JudgedLock { id: id(&found, root), blocks: blocks(&path, versions), path, facts, verdict, found }
+}
+
+/// Gathers and judges. Who works in the directory is asked only where it can still matter.
+fn judge_facts(found: &FoundLock, path: &Path, gatherer: &mut Gatherer<'_>, view: &View) -> (LockFacts, Verdict) {
+    let mut facts = gatherer.facts(found, path, view);
+    let verdict = judge(found.family, &facts, view);
+    let may_go = match verdict.standing {
+        Standing::Proven(_) => true,
+        Standing::Leaning(leaning) => leaning != Leaning::LikelyHeld,
+        Standing::Held => false,
+    };
+    if !may_go || view.source == ProcSource::NotProcfs || facts.record.owner().is_none() {
+        return (facts, verdict);
+    }
+    facts.in_use = gatherer.in_use(found);
+    let verdict = judge(found.family, &facts, view);
+    (facts, verdict)
+}

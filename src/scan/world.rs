@@ -1,0 +1,208 @@
+//! The machine, as far as this run has looked at it: what it sees, the sweep, who runs.
+
+use super::facts::Gatherer;
+use super::{HostFacts, JudgedLock, Request, Scan, judge_one};
+use crate::discover::{Findings, FoundLock, Problem, RootSpec, places};
+use crate::evidence::{ProcSource, Vantage, View};
+use crate::process::identity::Reader;
+use crate::process::proc_dir::ProcDir;
+use crate::process::roots::{self, Package, Running};
+use crate::process::table::Sweep;
+use crate::process::vantage::{self, Sight};
+use crate::quote::shell_word;
+use crate::record::PID_LIMIT;
+use crate::sys::tree::Dir;
+use crate::sys::{bounded, clock, mounts::MountTable};
+use crate::units::ClockReading;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a look through a process's own mounts may take.
+pub(super) const LOOK_LIMIT: Duration = Duration::from_millis(1_500);
+
+/// The machine, as far as this run has looked at it.
+pub(super) struct World {
+    pub(super) proc: Option<Arc<ProcDir>>,
+    pub(super) mounts: Option<MountTable>,
+    pub(super) sight: Sight,
+    pub(super) reader: Reader,
+    pub(super) pid_max: u64,
+    pub(super) sweep: Option<Sweep>,
+    pub(super) running: Vec<Running>,
+}
+
+impl World {
+    pub(super) fn open(request: &Request) -> Self {
+        let own = ProcDir::open(Path::new("/proc")).ok();
+        let mounts = own.as_ref().and_then(|own| own.read("self/mountinfo").ok()).map(|bytes| MountTable::new(&bytes));
+        let (proc, sight) = match ProcDir::open(&request.proc) {
+            Ok(proc) => {
+                let sight = vantage::look(&proc, mounts.as_ref());
+                (Some(Arc::new(proc)), sight)
+            }
+            Err(errno) => {
+                let why = format!("{} cannot be read: {}", shell_word(&request.proc), crate::sys::words(errno));
+                (None, Sight::none(why))
+            }
+        };
+        let pid_max = proc.as_ref().and_then(|proc| proc.read("sys/kernel/pid_max").ok());
+        let pid_max = pid_max.and_then(|bytes| String::from_utf8_lossy(&bytes).trim().parse().ok());
+        Self {
+            reader: Reader::new(own.as_ref(), sight.own_pid),
+            proc,
+            mounts,
+            sight,
+            pid_max: pid_max.unwrap_or(PID_LIMIT),
+            sweep: None,
+            running: Vec::new(),
+        }
+    }
+
+    pub(super) fn sweep_now(&mut self) {
+        let Some(proc) = &self.proc else { return };
+        match Sweep::take(proc, clock::read()) {
+            Ok(sweep) => {
+                if sweep.unreadable > 0 && self.sight.source != ProcSource::NotProcfs {
+                    self.sight.vantage = Vantage::Restricted;
+                    self.sight.why = format!("{} processes cannot be read", sweep.unreadable);
+                    self.sight.lift = Some("run it as root: sudo openclaw-doctor …".to_owned());
+                }
+                self.sweep = Some(sweep);
+            }
+            Err(errno) => {
+                self.sight = Sight::none(format!("the processes cannot be listed: {}", crate::sys::words(errno)));
+            }
+        }
+    }
+
+    /// Sweeps if a lock needs it and the sweep at hand, if any, may have missed its writer.
+    pub(super) fn sweep_for(&mut self, findings: &Findings) {
+        let now = clock::read();
+        let covered =
+            |lock: &FoundLock| self.sweep.as_ref().is_some_and(|sweep| sweep.covers(lock.reading.changed, &now));
+        if findings.locks.iter().any(|lock| lock.reading.record.owner().is_some() && !covered(lock)) {
+            self.sweep_now();
+        }
+    }
+
+    pub(super) fn find_running(&mut self, problems: &mut Vec<Problem>) {
+        let (Some(proc), Some(sweep)) = (self.proc.clone(), &self.sweep) else { return };
+        let (entries, reader, now) = (sweep.entries.clone(), self.reader, clock::read());
+        match bounded::run(LOOK_LIMIT, move || roots::running(&proc, &entries, &reader, &now)) {
+            Some(running) => self.running = running,
+            None => problems.push(Problem {
+                path: self.proc.as_ref().map(|proc| proc.path().to_owned()).unwrap_or_default(),
+                cause: "looking for running OpenClaw processes took too long: a mount of theirs may be dead".to_owned(),
+                next_step: "name the directories to look at as PATH arguments".to_owned(),
+            }),
+        }
+    }
+
+    /// The roots to look in, and the packages installed there.
+    pub(super) fn specs(
+        &self,
+        request: &Request,
+        discovers: bool,
+        problems: &mut Vec<Problem>,
+    ) -> (Vec<RootSpec>, Vec<Package>) {
+        let mut specs: Vec<RootSpec> = request.paths.iter().map(|path| RootSpec::from_argument(path)).collect();
+        if !discovers {
+            return (specs, Vec::new());
+        }
+        let environment = places::Environment::new(request.environment.clone());
+        specs.extend(environment.stage_roots(""));
+        let home = environment.home();
+        let all_users = request.all_users;
+        let listing = bounded::run(LOOK_LIMIT, move || look_around(home, all_users));
+        let Some((listed, packages)) = listing else {
+            problems.push(Problem {
+                path: PathBuf::from("/home"),
+                cause: "looking through the home directories took too long: a mount there may be dead".to_owned(),
+                next_step: "name the directories to look at as PATH arguments".to_owned(),
+            });
+            return (specs, Vec::new());
+        };
+        specs.extend(listed);
+        specs.extend(places::system());
+        for process in &self.running {
+            if process.environment.is_none() && all_users {
+                problems.push(Problem {
+                    path: request.proc.join(process.pid.to_string()),
+                    cause: format!(
+                        "the environment of {} cannot be read, so its roots may be missing",
+                        process.program
+                    ),
+                    next_step: "run it as root, or as the user of that process".to_owned(),
+                });
+            }
+            specs.extend(places::of_running(process));
+        }
+        (specs, packages)
+    }
+
+    pub(super) fn view(&self, request: &Request, now: &ClockReading) -> View {
+        View {
+            vantage: self.sight.vantage,
+            source: self.sight.source,
+            why: self.sight.why.clone(),
+            lift: self.sight.lift.clone(),
+            now: now.wall,
+            assume_single_writer: request.assume_single_writer,
+        }
+    }
+
+    pub(super) fn judge_all(
+        &self,
+        request: &Request,
+        findings: Findings,
+        problems: Vec<Problem>,
+        versions: Vec<String>,
+    ) -> Scan {
+        let now = clock::read();
+        let view = self.view(request, &now);
+        let mut gatherer = Gatherer::new(self, now);
+        let Findings { roots, locks, look_alikes, problems: more, vanished, entries } = findings;
+        let mut judged: Vec<JudgedLock> =
+            locks.into_iter().map(|found| judge_one(found, &roots, &mut gatherer, &view, &versions)).collect();
+        // By bytes: the components of paths would be taken apart a hundred thousand times.
+        judged.sort_by_cached_key(|lock| lock.path.as_os_str().to_owned());
+        let boot_id = self.proc.as_ref().and_then(|proc| proc.read("sys/kernel/random/boot_id").ok());
+        let host = HostFacts {
+            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+            boot_id: boot_id.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned()),
+        };
+        Scan {
+            host,
+            view,
+            clock: now,
+            roots,
+            locks: judged,
+            look_alikes,
+            problems: problems.into_iter().chain(more).collect(),
+            vanished,
+            entries,
+            processes: self.sweep.as_ref().map(|sweep| sweep.entries.len()),
+            versions,
+        }
+    }
+}
+
+fn look_around(home: Option<PathBuf>, all_users: bool) -> (Vec<RootSpec>, Vec<Package>) {
+    let mut homes = Vec::new();
+    if all_users {
+        let passwd = Dir::open_root(Path::new("/etc")).map(|etc| etc.read_file(b"passwd", 16 * 1024 * 1024));
+        if let Ok(Ok((_, bytes))) = passwd {
+            homes = places::homes(&bytes);
+        }
+    }
+    let mut specs: Vec<RootSpec> = home.iter().flat_map(|home| places::in_home(home, "home")).collect();
+    specs.extend(homes.iter().flat_map(|home| places::in_home(home, "home of a user")));
+    let mut packages = Vec::new();
+    if let Ok(root) = Dir::open_root(Path::new("/")) {
+        let places = places::package_places(home.as_deref());
+        packages.extend(places.iter().filter_map(|place| roots::package_at(&root, place)));
+    }
+    specs.extend(packages.iter().flat_map(|package| places::in_package(package, None, "installed package")));
+    (specs, packages)
+}
