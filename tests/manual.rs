@@ -1,6 +1,6 @@
 //! What the tool says of itself, read by the programs that read it: shells, man, people.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-#![allow(clippy::disallowed_methods, clippy::print_stderr)]
+#![allow(clippy::disallowed_methods)]
 
 mod support;
 use std::collections::BTreeSet;
@@ -17,10 +17,8 @@ fn said(arguments: &[&str]) -> String {
 /// Whether a program is there; where the lab is promised, it must be.
 fn have(program: &str) -> bool {
     let there = Command::new("sh").args(["-c", &format!("command -v {program}")]).output().unwrap().status.success();
-    let required = std::env::var_os("OPENCLAW_DOCTOR_LAB").is_some_and(|lab| lab == "required");
-    assert!(there || !required, "{program} is not installed");
     if !there {
-        eprintln!("skipped: {program} is not installed");
+        support::lab_required(&format!("{program} is not installed"));
     }
     there
 }

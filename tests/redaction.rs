@@ -290,7 +290,7 @@ fn a_proc_directory_is_named_by_no_sentence() {
 fn what_another_user_may_not_read_is_named_by_no_problem() {
     let planted = plant();
     if !is_root() {
-        return skip("another user needs root");
+        return support::lab_required("another user needs root");
     }
     let closed = planted.path().join("srv/closed-to-alicew");
     std::fs::create_dir_all(&closed).unwrap();
@@ -331,7 +331,7 @@ fn a_volume_of_a_container_is_named_by_no_reason() {
     std::fs::create_dir_all(planted.path().join("srv/alicew vol")).unwrap();
     let probe = unshare(&["--json"]);
     if probe.0.stdout.is_empty() {
-        return skip("namespaces cannot be made here");
+        return support::lab_required("namespaces cannot be made here");
     }
     let why = probe.lock()["evidence"]["sole_access_why"].as_str().unwrap().to_owned();
     assert!(why.contains("alicew"), "{why}");
@@ -344,10 +344,4 @@ fn a_volume_of_a_container_is_named_by_no_reason() {
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
-}
-
-/// Says that a test shows nothing here, and fails where the lab is promised.
-fn skip(why: &str) {
-    assert!(std::env::var_os("OPENCLAW_DOCTOR_LAB").is_none_or(|lab| lab != "required"), "{why}");
-    eprintln!("skipped: {why}");
 }

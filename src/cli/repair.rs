@@ -40,7 +40,7 @@ pub(crate) fn run(args: &RepairArgs, common: &Common) -> Result<u8, Failure> {
 
     // From here on a signal ends the run between two locks; before, nothing has been changed.
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
         signal_hook::flag::register(signal, Arc::clone(&stop))
             .map_err(|error| Failure::Usage(format!("cannot catch signals: {error}")))?;
     }

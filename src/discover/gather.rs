@@ -355,13 +355,18 @@ fn walk_root(shared: &Shared, index: usize) {
         let mut claimed = shared.claimed.lock().unwrap_or_else(PoisonError::into_inner);
         *claimed.entry((meta.device, meta.inode, spec.only.clone())).or_insert(index)
     };
-    if first != index {
-        return shared.tell([Message::SameAs(index, first)]);
-    }
     let shown = spec.shown_path(&shared.proc_path);
-    let opened = Opened { spec: spec.as_ref().clone(), meta, filesystem: root.filesystem().ok() };
-    shared.tell([Message::Opened(index, Box::new(opened))]);
-    let walk = Walk { index, spec: &spec, root: &root, shown, pid_max: shared.pid_max };
+    if first == index {
+        let opened = Opened { spec: spec.as_ref().clone(), meta, filesystem: root.filesystem().ok() };
+        shared.tell([Message::Opened(index, Box::new(opened))]);
+    } else {
+        shared.tell([Message::SameAs(index, first)]);
+        // Walked already, unless this one looks deeper; what is found twice is told once.
+        if shared.specs.get(first).is_none_or(|first| spec.depth <= first.depth) {
+            return;
+        }
+    }
+    let walk = Walk { index: first, spec: &spec, root: &root, shown, pid_max: shared.pid_max };
     let alive = || {
         headway.fetch_add(1, Ordering::Relaxed);
     };
