@@ -3,7 +3,7 @@
 
 use openclaw_doctor::family::FAMILIES;
 use openclaw_doctor::process::status::{Identity, Status};
-use openclaw_doctor::record::{PID_LIMIT, Record};
+use openclaw_doctor::record::{MAX_RECORD_BYTES, PID_LIMIT, Record};
 use openclaw_doctor::sys::mounts::MountTable;
 use openclaw_doctor::units::StartTicks;
 use proptest::prelude::*;
@@ -122,6 +122,12 @@ proptest! {
             }
         }
     }
+}
+
+/// What is read of a record fits the memory of any machine, and every record of a release.
+#[test]
+fn a_record_is_read_up_to_64_kib() {
+    assert_eq!(MAX_RECORD_BYTES, 65_536);
 }
 
 proptest! {

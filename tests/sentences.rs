@@ -5,10 +5,11 @@
 mod facts;
 
 use facts::table::{Case, Outcome, cases};
-use facts::{OTHER_TICKS, PID, TICKS, kernel_thread, lease, lock, owner, with_ticks};
+use facts::{HOUR, NOW, OTHER_TICKS, PID, TAKEN, TICKS, kernel_thread, lease, lock, owner, with_ticks};
 use openclaw_doctor::evidence::{Candidate, Life};
-use openclaw_doctor::explain::{advice, owning, sentence, span};
+use openclaw_doctor::explain::{advice, owning, sentence, since, span};
 use openclaw_doctor::record::Record;
+use openclaw_doctor::units::EpochMs;
 use openclaw_doctor::verdict::{Classification, Reason};
 
 fn said(case: &Case) -> (String, String) {
@@ -193,5 +194,16 @@ fn ages_are_in_units_of_people() {
         (i64::MAX, "106751991167 days"),
     ] {
         assert_eq!(span(milliseconds), words);
+    }
+}
+
+/// A copied file has the time of the copy; the record keeps the owner's.
+#[test]
+fn a_lock_is_as_old_as_its_record_says() {
+    assert_eq!(since(&with_ticks().touched_ago(0).lock), Some(TAKEN));
+    let earlier = EpochMs(TAKEN.0 - HOUR);
+    assert_eq!(since(&lease(Some(earlier)).touched_ago(0).lock), Some(earlier));
+    for undated in [with_ticks().undated(), lease(None), lock(Record::Missing)] {
+        assert_eq!(since(&undated.touched_ago(0).lock), Some(NOW));
     }
 }
