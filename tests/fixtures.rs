@@ -33,6 +33,27 @@ impl Release {
     }
 }
 
+/// Families that are recorded and not yet read: each leaves this list when its parser comes.
+const LATER: &[&str] = &[
+    "config-clobber",
+    "exec-approvals",
+    "file-lock",
+    "gateway",
+    "gateway-state",
+    "package-lifecycle",
+    "proper-lockfile",
+    "reclaim-guard",
+    "sandbox-registry",
+    "session-store",
+    "session-write",
+    "short-term-promotion",
+    "usage-cost",
+];
+
+fn is_later(place: &str) -> bool {
+    LATER.contains(&place.split('/').next().unwrap())
+}
+
 /// The family whose record lies at this place below its release: `<family>[/<how>]`.
 fn family(place: &str) -> &'static Family {
     let name = place.split('/').next().unwrap();
@@ -43,6 +64,7 @@ fn releases() -> Vec<Release> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/records");
     let mut releases: Vec<Release> =
         std::fs::read_dir(&root).unwrap().map(|dir| release(&dir.unwrap().path())).collect();
+    releases.retain(|release| !release.records.is_empty());
     releases.sort_by(|a, b| a.name.cmp(&b.name));
     assert!(!releases.is_empty());
     releases
@@ -54,8 +76,9 @@ fn release(dir: &Path) -> Release {
     let files = walkdir::WalkDir::new(dir).min_depth(2).into_iter().map(Result::unwrap);
     let files: Vec<PathBuf> =
         files.filter(|entry| entry.file_type().is_file()).map(walkdir::DirEntry::into_path).collect();
-    let records = files.iter().map(|path| {
-        let place = path.parent().unwrap().strip_prefix(dir).unwrap().to_str().unwrap().to_owned();
+    let place_of = |path: &Path| path.parent().unwrap().strip_prefix(dir).unwrap().to_str().unwrap().to_owned();
+    let records = files.iter().map(|path| (path, place_of(path))).filter(|(_, place)| !is_later(place));
+    let records = records.map(|(path, place)| {
         let expected = family(&place).form.record_name();
         assert_eq!(path.file_name().unwrap(), expected, "{name}/{place}: not the name of that family's record");
         (place, std::fs::read(path).unwrap())
@@ -64,12 +87,18 @@ fn release(dir: &Path) -> Release {
 }
 
 #[test]
+fn a_family_that_is_read_is_held_to_its_records() {
+    let later: Vec<&str> = FAMILIES.iter().map(|family| family.name).filter(|name| is_later(name)).collect();
+    assert_eq!(later, Vec::<&str>::new(), "take them off LATER");
+}
+
+#[test]
 fn every_record_is_in_its_releases_note_and_every_note_has_its_records() {
     for release in releases() {
         let name = &release.name;
         assert_eq!(release.note["release"], name.as_str());
         let noted = release.note["records"].as_object().unwrap();
-        let noted: BTreeSet<&str> = noted.keys().map(String::as_str).collect();
+        let noted: BTreeSet<&str> = noted.keys().map(String::as_str).filter(|place| !is_later(place)).collect();
         let found: BTreeSet<&str> = release.records.keys().map(String::as_str).collect();
         assert_eq!(noted, found, "{name}");
         for place in found {

@@ -49,11 +49,7 @@ fn words(list: &Value) -> Vec<String> {
     list.as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect()
 }
 
-/// A skip that is seen; a failure where the lab is promised.
-fn skip(why: &str) {
-    assert!(std::env::var_os("OPENCLAW_DOCTOR_LAB").is_none_or(|lab| lab != "required"), "{why}");
-    eprintln!("skipped: {why}");
-}
+use support::lab_required as skip;
 
 fn lab() -> bool {
     let root = rustix::process::geteuid().is_root();

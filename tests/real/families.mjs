@@ -141,4 +141,11 @@ export const FAMILIES = {
       return call(packageDir, "persistBoundedClobberedConfigSnapshot", [snapshot], "{ configPath, raw, observedAt, deps }");
     },
   },
+  "exec-approvals": {
+    lock: () => `${state}/exec-approvals.json.lock`,
+    take({ packageDir }) {
+      fs.mkdirSync(state, { recursive: true, mode: 0o700 });
+      return call(packageDir, "ensureExecApprovals", [], "");
+    },
+  },
 };

@@ -7,8 +7,9 @@
 //   held FAMILY LOCK-PATH JSON     what was called, for the note
 //   failed FAMILY MESSAGE
 //   done COUNT
-// No byte of the package is changed. A removal of one of these locks never returns: most callers take theirs
-// for an instant, and a record is to be copied at leisure.
+// No byte of the package is changed. Node's functions that remove files never return for one of these locks (and
+// return at once, having done nothing, where they block): most callers take theirs for an instant, and a record
+// is to be copied at leisure.
 import fs from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
 import process from "node:process";
@@ -33,6 +34,7 @@ const stopAt = (object, method, stop) => {
 for (const method of ["rm", "rmdir", "unlink"]) {
   stopAt(fs.promises, method, () => new Promise(() => {}));
   stopAt(fs, method, () => undefined);
+  stopAt(fs, `${method}Sync`, () => undefined);
 }
 syncBuiltinESMExports();
 

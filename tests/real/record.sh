@@ -3,7 +3,7 @@
 
 releases=(
     2026.3.31 2026.4.24 2026.4.25 2026.4.26 2026.4.27 2026.4.29 2026.4.30-beta.1 2026.5.7 2026.5.28 2026.7.1
-    2026.7.2-beta.7 2026.8.2 2026.9.6
+    2026.7.2-beta.2 2026.7.2-beta.7 2026.8.2 2026.9.6
 )
 records=$tree/fixtures/records
 
@@ -19,6 +19,7 @@ families_of() {
         echo session-write sandbox-registry file-lock proper-lockfile short-term-promotion usage-cost gateway
         ;;
     2026.7.1) echo session-write file-lock proper-lockfile usage-cost gateway ;;
+    2026.7.2-beta.2) echo session-write file-lock exec-approvals ;;
     2026.7.2-beta.7) echo session-write file-lock reclaim-guard ;;
     2026.8.2) echo file-lock reclaim-guard package-lifecycle gateway ;;
     2026.9.6) echo file-lock reclaim-guard package-lifecycle config-clobber gateway ;;
