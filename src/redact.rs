@@ -111,7 +111,7 @@ const OUR_WORDS: &str = "\
     thread threads through tmpfs to told too took u9fs umount unmount user users vboxsf version vfat virtiofs \
     virtiofsd was what where whether which whose with without writes xfs zfs";
 /// Fields of records that hold numbers which prove.
-const HARMLESS_FIELDS: &[&str] = &["pid", "starttime", "createdAtMs"];
+const HARMLESS_FIELDS: &[&str] = &["pid", "starttime", "startTime", "startedAt", "createdAtMs", "maxHoldMs"];
 
 /// Replaces everything in a scan that may name a person, a host or a session.
 pub fn redact(scan: &mut Scan) {

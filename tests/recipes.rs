@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use support::{Answer, DEPS, Living, Stage, dead_pid, record, start_ticks};
+use support::{Answer, DEPS, Living, Stage, dead_pid, lab_required, record, start_ticks};
 
 const DEAD: &str = "openclaw-2026.4.29-aaaaaaaaaaaa";
 const LEGACY: &str = "openclaw-2026.4.26-f53b52ad6d21";
@@ -49,14 +49,12 @@ fn words(list: &Value) -> Vec<String> {
     list.as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect()
 }
 
-use support::lab_required as skip;
-
 fn lab() -> bool {
     let root = rustix::process::geteuid().is_root();
     let made = || Command::new("unshare").args(["--pid", "--mount", "--fork", "true"]).status();
     let there = root && made().is_ok_and(|status| status.success());
     if !there {
-        skip("mounts and namespaces need root");
+        lab_required("mounts and namespaces need root");
     }
     there
 }
@@ -186,7 +184,7 @@ fn compose_on_the_host_everything_is_proven() {
     let host = Container { volumes: vec![(stage.path(), path)], host_pid: true, ..Container::default() };
     let answer = host.run(&format!("{call} --json {path}"));
     if answer.json()["host"]["vantage"] != "host" {
-        return skip("this machine's /proc is not the host's");
+        return lab_required("this machine's /proc is not the host's");
     }
     assert_eq!((answer.code(), left(&stage)), (0, vec![HELD]), "{}", answer.out());
 }
@@ -288,7 +286,7 @@ fn the_job_sees_the_host_and_repairs_what_is_proven() {
     let node = Container { volumes, host_proc: Some("/host/proc"), host_pid: true, ..Container::default() };
     let answer = node.run(&format!("{} --json", line_of(&container)));
     if answer.json()["host"]["vantage"] != "host" {
-        return skip("this machine's /proc is not the host's");
+        return lab_required("this machine's /proc is not the host's");
     }
     assert_eq!((answer.code(), left(&stage)), (0, vec![HELD]), "{}", answer.out());
 }
@@ -309,7 +307,7 @@ fn the_daemon_set_sees_the_host_through_its_proc_alone() {
     let answer = node.run(&call.replace(" --redact", ""));
     let host = &answer.json()["host"];
     if host["vantage"] != "host" {
-        return skip("this machine's /proc is not the host's");
+        return lab_required("this machine's /proc is not the host's");
     }
     assert_eq!((answer.code(), &host["proc_source"]), (1, &json!("foreign")));
     assert_eq!(answer.lock_at(format!("{HELD}/{DEPS}"))["classification"], "active");
@@ -366,7 +364,7 @@ fn unit(mark: &str) -> String {
 #[test]
 fn units_pass_systemds_own_check() {
     if !Command::new("systemd-analyze").arg("--version").output().is_ok_and(|output| output.status.success()) {
-        return skip("systemd-analyze is not installed");
+        return lab_required("systemd-analyze is not installed");
     }
     let verify = |text: &str| {
         let dir = tempfile::tempdir().unwrap();
@@ -400,7 +398,7 @@ fn exec_start_pre_repairs_the_state_directory_as_the_units_user() {
         let line = line.replace(variable, &stage.path().display().to_string());
         let answer = plain(&line, stage.path());
         if !answer.out().contains("proven") && answer.code() == 1 {
-            return skip("this machine's /proc is not the host's");
+            return lab_required("this machine's /proc is not the host's");
         }
         assert_eq!(answer.code(), 0, "{}{}", answer.out(), answer.err());
         let there =
@@ -426,7 +424,7 @@ fn on_a_plain_host_the_home_is_found_and_repaired() {
     assert_eq!((quiet.code(), quiet.out()), (1, String::new()));
     let repair = plain(&block("lab: host-repair"), home.path());
     if scan.out().contains("Seen from: ") {
-        return skip("this machine's /proc is not the host's");
+        return lab_required("this machine's /proc is not the host's");
     }
     assert_eq!((repair.code(), lock.exists()), (0, false), "{}", repair.out());
     assert_eq!(plain(&block("lab: host-quiet"), home.path()).code(), 0);
@@ -449,7 +447,7 @@ fn a_mounted_share_of_a_nas_is_left_alone() {
     let stage = volume(None);
     let point = tempfile::tempdir().unwrap();
     if !Command::new("bindfs").arg(stage.path()).arg(point.path()).output().is_ok_and(|o| o.status.success()) {
-        return skip("bindfs cannot mount here");
+        return lab_required("bindfs cannot mount here");
     }
     let _fuse = Fuse(point.path().to_owned());
     std::fs::remove_dir_all(stage.path().join(LEGACY)).unwrap();
@@ -470,7 +468,7 @@ fn on_a_nas_the_operator_names_the_one_lock() {
     stage.lock(HELD, DEPS, Some(&record(30_000, Some(7))));
     let point = tempfile::tempdir().unwrap();
     if !Command::new("bindfs").arg(stage.path()).arg(point.path()).output().is_ok_and(|o| o.status.success()) {
-        return skip("bindfs cannot mount here");
+        return lab_required("bindfs cannot mount here");
     }
     let _fuse = Fuse(point.path().to_owned());
     let nas = Container { volumes: vec![(point.path(), "/volume1/docker/openclaw")], ..Container::default() };
