@@ -265,7 +265,7 @@ impl Arena {
                 "nobody cleared the lock: {:?}",
                 std::fs::read_to_string(self.record())
             );
-            if self.rules.peers_reclaim && self.recorded_owner_is_dead() {
+            if self.rules.peers_reclaim && (self.recorded_owner_is_dead() || self.has_stood_empty()) {
                 // Between OpenClaw's verdict and its rm lie a few lines of JavaScript.
                 dice.pause(2, 200);
                 self.delete(Remover::Reclaim);
@@ -288,6 +288,12 @@ impl Arena {
 
     fn recorded_owner_is_dead(&self) -> bool {
         self.recorded_pid().is_some_and(|pid| !self.alive[pid].load(SeqCst))
+    }
+
+    /// 2026.4.25 and later give a lock without a record 30 s; here it has a tenth of our patience.
+    fn has_stood_empty(&self) -> bool {
+        let modified = std::fs::metadata(&self.path).and_then(|lock| lock.modified());
+        !self.record().exists() && modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > PATIENCE / 10))
     }
 
     fn recorded_pid(&self) -> Option<usize> {
