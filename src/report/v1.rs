@@ -3,7 +3,7 @@
 //! In: a [`Scan`]. Out: types that serialise to the JSON of docs/scan-v1.schema.json. Holds no
 //! argv, no environment and no data of others.
 
-use super::bytes::hex_if_not_text;
+use super::bytes::{self, hex_if_not_text};
 use crate::discover::{Problem, RootKind, RootReport};
 use crate::evidence::{Candidate, Life, ProcSource, Reach, Role, SoleAccess, TimeNamespace, Vantage};
 use crate::explain;
@@ -328,7 +328,7 @@ impl<'a> Lock<'a> {
                 pid: owner.map(|owner| owner.pid),
                 start_ticks: owner.and_then(|owner| owner.start_ticks),
                 created_at_ms: record.created_at(),
-                raw: (!raw.is_empty()).then(|| String::from_utf8_lossy(shown).into_owned()),
+                raw: (!raw.is_empty()).then(|| bytes::text(shown)),
                 raw_hex: hex_if_not_text(shown),
                 raw_cut_from: (shown.len() < raw.len()).then_some(raw.len()),
             },
@@ -417,7 +417,7 @@ impl<'a> ProblemReport<'a> {
 }
 
 fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
+    bytes::text(path.as_os_str().as_bytes())
 }
 
 fn hex(path: &Path) -> Option<String> {
