@@ -19,6 +19,18 @@ pub enum Vantage {
     Restricted,
 }
 
+impl Vantage {
+    /// The word in JSON, text and docs.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Namespace => "namespace",
+            Self::Restricted => "restricted",
+        }
+    }
+}
+
 /// Whose pids the proc directory shows, and whether the kernel vouches for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -48,6 +60,8 @@ pub struct View {
     pub now: EpochMs,
     /// The operator vouches that only this container's processes write here.
     pub assume_single_writer: bool,
+    /// The flags that this view rests on, each after a space: a suggested command carries them.
+    pub carry: String,
 }
 
 /// The facts of one lock.

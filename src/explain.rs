@@ -3,9 +3,11 @@
 //! In: facts and a verdict. Out: text. Pure; the caller prints, colours and sanitises.
 
 use crate::evidence::{Candidate, Life, LockFacts, Reach, SoleAccess, Vantage, View};
+use crate::family::{Family, Removal};
 use crate::record::Owner;
 use crate::units::EpochMs;
 use crate::verdict::{Classification, Leaning, Reason, Standing, Verdict};
+use std::fmt;
 
 /// One sentence that says why, with the numbers that decided.
 #[must_use]
@@ -96,47 +98,76 @@ pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
     }
 }
 
-/// What an operator does next about a lock that stays.
-#[must_use]
-pub fn advice(lock: &LockFacts, verdict: &Verdict, path: &str, view: &View) -> String {
-    match &verdict.standing {
-        Standing::Held => match owning(lock) {
-            Some(process) => format!(
-                "wait for {}, or stop it (openclaw gateway stop; else kill {}) and scan again",
-                name(process),
-                process.pid
-            ),
-            None => "wait for the owner to finish".to_owned(),
-        },
-        Standing::Proven(_) => format!("openclaw-doctor repair {path}"),
-        Standing::Leaning(Leaning::LikelyStale | Leaning::Undetermined) => {
-            format!("stop the gateway if you can, then: openclaw-doctor repair --yes {path}")
-        }
-        Standing::Leaning(_) if verdict.reason == Reason::RecordUnreadable => {
-            "run it as root, or as the user who owns the lock".to_owned()
-        }
-        Standing::Leaning(Leaning::OutOfSight) => out_of_sight_advice(verdict.reason, path, view),
-        Standing::Leaning(Leaning::LikelyHeld) => {
-            format!("look first; if you know that nobody holds it: openclaw-doctor repair --lock {path} --yes")
+/// What an operator does next: words, and a command to paste, which must not be broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Advice {
+    /// What to do or to know before the command; may be empty where there is one.
+    pub words: String,
+    /// The command.
+    pub command: Option<String>,
+}
+
+impl Advice {
+    fn words(words: impl Into<String>) -> Self {
+        Self { words: words.into(), command: None }
+    }
+
+    fn command(words: &str, command: String) -> Self {
+        Self { words: words.to_owned(), command: Some(command) }
+    }
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.command {
+            None => f.write_str(&self.words),
+            Some(command) if self.words.is_empty() => f.write_str(command),
+            Some(command) => write!(f, "{}: {command}", self.words),
         }
     }
 }
 
-/// What lifts the doubt, and the command that takes the lock without it.
-fn out_of_sight_advice(reason: Reason, path: &str, view: &View) -> String {
-    let alone = "run it on the host; or, if nothing outside this container writes there";
-    match (reason, view.vantage, &view.lift) {
-        (Reason::SharedVolume, Vantage::Namespace, _) => {
-            format!("{alone}: openclaw-doctor repair --assume-single-writer {path}")
+/// What an operator does next about a lock that stays.
+#[must_use]
+pub fn advice(family: &Family, lock: &LockFacts, verdict: &Verdict, path: &str, view: &View) -> Advice {
+    let repair = |flags: &str| format!("openclaw-doctor repair{}{flags} {path}", view.carry);
+    let named = || format!("openclaw-doctor repair{} --lock {path} --yes", view.carry);
+    match &verdict.standing {
+        Standing::Held => match owning(lock) {
+            Some(process) => Advice::words(format!(
+                "wait for {}, or stop it (openclaw gateway stop; else kill {}) and scan again",
+                name(process),
+                process.pid
+            )),
+            None => Advice::words("wait for the owner to finish"),
+        },
+        _ if family.removal == Removal::Never => Advice::words("leave it: locks of this kind are never removed"),
+        Standing::Proven(_) => Advice::command("", repair("")),
+        Standing::Leaning(Leaning::LikelyStale | Leaning::Undetermined) => {
+            Advice::command("stop the gateway if you can, then", repair(" --yes"))
         }
-        // The operator's word makes it likely stale, and no proof.
-        (Reason::CarrierNotJavascript, Vantage::Namespace, _) => {
-            format!("{alone}: openclaw-doctor repair --assume-single-writer --yes {path}")
+        Standing::Leaning(_) if verdict.reason == Reason::RecordUnreadable => {
+            Advice::words("run it as root, or as the user who owns the lock")
         }
-        (_, Vantage::Restricted, Some(lift)) => {
-            format!("{lift}; or, if you know that nobody holds it: openclaw-doctor repair --lock {path} --yes")
+        Standing::Leaning(Leaning::OutOfSight) => {
+            let alone = "run it on the host; or, if nothing outside this container writes there";
+            match (verdict.reason, view.vantage, &view.lift) {
+                (Reason::SharedVolume, Vantage::Namespace, _) => {
+                    Advice::command(alone, repair(" --assume-single-writer"))
+                }
+                // The operator's word makes it likely stale, and no proof.
+                (Reason::CarrierNotJavascript, Vantage::Namespace, _) => {
+                    Advice::command(alone, repair(" --assume-single-writer --yes"))
+                }
+                (_, Vantage::Restricted, Some(lift)) => {
+                    Advice::command(&format!("{lift}; or, if you know that nobody holds it"), named())
+                }
+                _ => Advice::command("make sure on every machine that shares it, then", named()),
+            }
         }
-        _ => format!("make sure on every machine that shares it, then: openclaw-doctor repair --lock {path} --yes"),
+        Standing::Leaning(Leaning::LikelyHeld) => {
+            Advice::command("look first; if you know that nobody holds it", named())
+        }
     }
 }
 

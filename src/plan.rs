@@ -2,8 +2,9 @@
 //!
 //! In: a scan and what the operator allowed. Out: one [`Intent`] per lock in scope.
 
-use crate::scan::{JudgedLock, Scan};
-use crate::verdict::{Leaning, Standing};
+use crate::family::{Family, Removal};
+use crate::scan::Scan;
+use crate::verdict::{Leaning, Standing, Verdict};
 use crate::warrant::{Basis, Warrant};
 
 /// What the operator allowed.
@@ -28,6 +29,18 @@ pub enum Intent {
     Leave(Left),
 }
 
+impl Intent {
+    /// The word in JSON and text.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Remove(_) => "remove",
+            Self::Ask(_) => "ask",
+            Self::Leave(_) => "leave",
+        }
+    }
+}
+
 /// Why a lock is left alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Left {
@@ -39,10 +52,9 @@ pub enum Left {
     NeedsWord(Leaning),
 }
 
-/// Decides for one lock, by the table of DESIGN section 4.
+/// Decides for one lock of this family and verdict (docs/removal.md has the table).
 #[must_use]
-pub fn intent(lock: &JudgedLock, allowed: Allowed) -> Intent {
-    let (family, verdict) = (lock.found.family, &lock.verdict);
+pub fn intent(family: &Family, verdict: &Verdict, allowed: Allowed) -> Intent {
     let given = match (allowed.yes, allowed.named) {
         (true, true) => Basis::Named,
         (true, false) => Basis::Yes,
@@ -54,6 +66,8 @@ pub fn intent(lock: &JudgedLock, allowed: Allowed) -> Intent {
     let answer = if allowed.named { Basis::Named } else { Basis::Answer };
     match &verdict.standing {
         Standing::Held => Intent::Leave(Left::Active),
+        _ if family.removal == Removal::Never => Intent::Leave(Left::NeverRemoved),
+        // A proof is a warrant on any basis; only such a family has none for it.
         Standing::Proven(_) => Intent::Leave(Left::NeverRemoved),
         Standing::Leaning(leaning) => {
             let askable = Warrant::new(family, verdict, answer).is_some();
@@ -69,5 +83,5 @@ pub fn intent(lock: &JudgedLock, allowed: Allowed) -> Intent {
 /// Decides for every lock of a scan, in its order.
 #[must_use]
 pub fn plan(scan: &Scan, allowed: Allowed) -> Vec<Intent> {
-    scan.locks.iter().map(|lock| intent(lock, allowed)).collect()
+    scan.locks.iter().map(|lock| intent(lock.found.family, &lock.verdict, allowed)).collect()
 }

@@ -120,6 +120,9 @@ pub fn redact(scan: &mut Scan) {
         root.path = names.path(&root.path);
         root.spec.path = names.path(&root.spec.path);
     }
+    for spec in &mut scan.absent {
+        spec.path = names.path(&spec.path);
+    }
     for lock in &mut scan.locks {
         names.lock(lock);
     }
@@ -136,19 +139,25 @@ pub fn redact(scan: &mut Scan) {
     }
     scan.host.kernel = kernel(&scan.host.kernel);
     scan.view.why = names.text(&scan.view.why);
+    scan.view.carry = names.text(&scan.view.carry);
     scan.view.lift = scan.view.lift.as_deref().map(|lift| names.text(lift));
 }
 
 /// The pseudonyms given so far: the same name gets the same one throughout a report.
 #[derive(Default)]
 struct Pseudonyms {
-    given: HashMap<(&'static str, Vec<u8>), String>,
+    given: HashMap<&'static str, HashMap<Vec<u8>, String>>,
 }
 
 impl Pseudonyms {
     fn of(&mut self, kind: &'static str, name: &[u8]) -> String {
-        let next = self.given.keys().filter(|(known, _)| *known == kind).count() + 1;
-        self.given.entry((kind, name.to_vec())).or_insert_with(|| format!("{kind}-{next}")).clone()
+        let given = self.given.entry(kind).or_default();
+        if let Some(known) = given.get(name) {
+            return known.clone();
+        }
+        let pseudonym = format!("{kind}-{}", given.len() + 1);
+        given.insert(name.to_vec(), pseudonym.clone());
+        pseudonym
     }
 
     fn lock(&mut self, lock: &mut JudgedLock) {

@@ -12,6 +12,7 @@
 use crate::discover::FoundLock;
 use crate::discover::lock::{self, LockReading};
 use crate::sys::tree::{Crossing, Dir, Meta};
+use crate::sys::words;
 use crate::verdict::Verdict;
 use crate::warrant::Warrant;
 use rustix::fs::{Access, AtFlags, FlockOperation, Mode};
@@ -21,8 +22,8 @@ use serde::Serialize;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long another doctor is waited for.
-const TURN_LIMIT: Duration = Duration::from_secs(2);
+/// How far the clock that stamps files may lag behind ours, in milliseconds.
+const STAMP_LAG_MS: i64 = 100;
 const TURN_POLL: Duration = Duration::from_millis(10);
 
 /// What became of a lock.
@@ -88,9 +89,7 @@ impl Outcome {
             Errno::LOOP => Self::new(OutcomeKind::Changed, format!("{act}: a symbolic link stands there now")),
             Errno::NOTDIR => Self::new(OutcomeKind::Changed, format!("{act}: it is no directory any more")),
             Errno::XDEV => Self::new(OutcomeKind::Refused, format!("{act}: a mount point lies in the way")),
-            other => {
-                Self::new(OutcomeKind::Failed, format!("{act}: {}; {}", std::io::Error::from(other), remedy(other)))
-            }
+            other => Self::new(OutcomeKind::Failed, format!("{act}: {}; {}", words(other), remedy(other))),
         }
     }
 }
@@ -133,6 +132,8 @@ pub struct Removal<'a> {
     pub warrant: &'a Warrant,
     /// The kernel's pid_max, for the record's parser.
     pub pid_max: u64,
+    /// How long another doctor is waited for.
+    pub patience: Duration,
     /// Judges a fresh reading of the lock.
     pub judge_again: &'a mut dyn FnMut(&LockReading) -> Verdict,
     /// Told right before the first change; `Err` calls the removal off (a receipt that cannot be written).
@@ -170,7 +171,7 @@ impl Removal<'_> {
         }
         (self.at)(Step::Pinned);
 
-        take_turn(&parent)?;
+        take_turn(&parent, self.patience)?;
         (self.at)(Step::OurTurn);
 
         self.only_the_record(&lock)?;
@@ -261,7 +262,7 @@ impl Removal<'_> {
             let remade = remake(parent, self.lock.family.lock_name, pinned);
             let then = match remade {
                 Ok(()) => "it was made again at once with the same owner and mode".to_owned(),
-                Err(errno) => format!("it could not be made again: {}", std::io::Error::from(errno)),
+                Err(errno) => format!("it could not be made again: {}", words(errno)),
             };
             let why = format!("another empty lock directory took its name in the same instant and was removed; {then}");
             return Err(Outcome::new(OutcomeKind::Failed, why));
@@ -271,7 +272,7 @@ impl Removal<'_> {
             // It is gone; whether it stays gone after a power cut is another matter.
             Err(errno) => Ok(Outcome::new(
                 OutcomeKind::Removed,
-                format!("but not yet on disk: fsync of its directory: {}", std::io::Error::from(errno)),
+                format!("but not yet on disk: fsync of its directory: {}", words(errno)),
             )),
         }
     }
@@ -297,12 +298,12 @@ fn may_be_removed(parent: &Dir, lock: &Meta) -> Result<(), Errno> {
 }
 
 /// Waits for our turn among doctors; no file is created for it.
-fn take_turn(parent: &Dir) -> Result<(), Outcome> {
+fn take_turn(parent: &Dir, patience: Duration) -> Result<(), Outcome> {
     let began = Instant::now();
     loop {
         match rustix::fs::flock(parent, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(()),
-            Err(Errno::WOULDBLOCK | Errno::INTR) if began.elapsed() < TURN_LIMIT => std::thread::sleep(TURN_POLL),
+            Err(Errno::WOULDBLOCK | Errno::INTR) if began.elapsed() < patience => std::thread::sleep(TURN_POLL),
             Err(Errno::WOULDBLOCK | Errno::INTR) => {
                 return Err(Outcome::new(
                     OutcomeKind::Busy,
@@ -318,9 +319,16 @@ fn take_turn(parent: &Dir) -> Result<(), Outcome> {
 /// name may be swapped under our hands, and the umask takes no part in what stood there.
 fn remake(parent: &Dir, name: &str, like: &Meta) -> Result<(), Errno> {
     let mode = Mode::from_raw_mode(u32::from(like.mode) & 0o7777);
+    let before = crate::sys::clock::read().wall;
     rustix::fs::mkdirat(parent, name, mode)?;
     let made = parent.open_below(Path::new(name), Crossing::SameMount)?;
-    if made.meta()?.uid != rustix::process::geteuid().as_raw() {
+    let meta = made.meta()?;
+    // Whoever owns the directory above may have put another one in its place: only what was born
+    // just now, is ours and holds nothing is given away.
+    let ours = meta.uid == rustix::process::geteuid().as_raw();
+    let just_born = meta.born.is_some_and(|born| born.since_ms(before) >= -STAMP_LAG_MS);
+    let empty = rustix::fs::Dir::read_from(&made)?.flatten().all(|entry| [c".", c".."].contains(&entry.file_name()));
+    if !(ours && just_born && empty) {
         return Err(Errno::EXIST);
     }
     let (uid, gid) = (rustix::fs::Uid::from_raw(like.uid), rustix::fs::Gid::from_raw(like.gid));

@@ -11,6 +11,12 @@ use crate::scan::{JudgedLock, Scan, Session};
 use crate::warrant::{Basis, Warrant};
 use rustix::io::Errno;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long another doctor is waited for in one directory.
+const TURN_LIMIT: Duration = Duration::from_secs(2);
+/// And in all of a run: who holds every directory of a tree must not hold up the run for hours.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Somebody to show things to and to ask.
 pub trait Console {
@@ -71,9 +77,17 @@ pub fn repair(
         };
         return intents.into_iter().map(|intent| Handled { basis: basis(&intent), intent, outcome: None }).collect();
     }
-    let mut act = Act { session, scan, receipt, console, stop, stopped: false, receipt_failed: None };
-    let locks = scan.locks.iter().zip(intents);
-    locks.map(|(lock, intent)| act.handle(lock, intent)).collect()
+    let (patience, receipt_failed) = (PATIENCE, None);
+    let mut act = Act { session, scan, receipt, console, stop, stopped: false, patience, receipt_failed };
+    // What needs no word first: who ends the run at a question has it done.
+    let asks = |intent: &Intent| matches!(intent, Intent::Ask(_));
+    let mut handled: Vec<(usize, Handled)> = Vec::new();
+    for asked in [false, true] {
+        let turn = scan.locks.iter().zip(&intents).enumerate().filter(|(_, (_, intent))| asks(intent) == asked);
+        handled.extend(turn.map(|(index, (lock, intent))| (index, act.handle(lock, intent.clone()))));
+    }
+    handled.sort_by_key(|(index, _)| *index);
+    handled.into_iter().map(|(_, handled)| handled).collect()
 }
 
 struct Act<'a, 'b> {
@@ -83,6 +97,8 @@ struct Act<'a, 'b> {
     console: &'a mut dyn Console,
     stop: &'a AtomicBool,
     stopped: bool,
+    /// What is left of [`PATIENCE`].
+    patience: Duration,
     /// Why the receipt cannot be written any more.
     receipt_failed: Option<String>,
 }
@@ -137,17 +153,24 @@ impl Act<'_, '_> {
         if let Some(why) = &self.receipt_failed {
             return Outcome::new(OutcomeKind::Refused, why.clone());
         }
-        let root = match self.scan.roots.get(lock.found.root).map(|root| self.session.open_root(root)) {
+        let root = self.scan.roots.get(lock.found.root);
+        let through_process = root.is_some_and(|root| root.spec.via.is_some());
+        let root = match root.map(|root| self.session.open_root(root)) {
             Some(Ok(root)) => root,
+            Some(Err(Errno::NOENT | Errno::SRCH)) if through_process => {
+                let why = "the process through which it was reached has exited; run again";
+                return Outcome::new(OutcomeKind::Changed, why);
+            }
             Some(Err(Errno::NOENT)) => return Outcome::new(OutcomeKind::AlreadyGone, "its root is not there any more"),
             Some(Err(Errno::STALE)) | None => {
                 return Outcome::new(OutcomeKind::Changed, "another directory stands at its root now");
             }
             Some(Err(errno)) => {
-                let why = format!("cannot open its root again: {}", std::io::Error::from(errno));
+                let why = format!("cannot open its root again: {}", crate::sys::words(errno));
                 return Outcome::new(OutcomeKind::Failed, why);
             }
         };
+        let began = Instant::now();
         let session = &*self.session;
         let mut receipt = self.receipt.as_deref_mut();
         let mut receipt_failed = None;
@@ -155,6 +178,7 @@ impl Act<'_, '_> {
             lock: &lock.found,
             warrant,
             pid_max: session.pid_max(),
+            patience: self.patience.min(TURN_LIMIT),
             judge_again: &mut |reading| session.judge_again(lock, reading),
             about_to: &mut |reading| {
                 let Some(receipt) = receipt.as_deref_mut() else { return Ok(()) };
@@ -167,6 +191,9 @@ impl Act<'_, '_> {
             at: &mut |_| {},
         }
         .run(&root);
+        if outcome.kind == OutcomeKind::Busy {
+            self.patience = self.patience.saturating_sub(began.elapsed());
+        }
         self.receipt_failed = receipt_failed;
         self.record(lock, outcome)
     }

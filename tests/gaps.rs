@@ -110,6 +110,7 @@ impl Ground {
         let warrant = Warrant::new(lock.found.family, &lock.verdict, Basis::Yes).expect("proven, or likely stale");
         before();
         let outcome = Removal {
+            patience: std::time::Duration::from_secs(2),
             lock: &lock.found,
             warrant: &warrant,
             pid_max: session.pid_max(),

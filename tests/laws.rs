@@ -166,6 +166,7 @@ fn view() -> impl Strategy<Value = View> {
         lift: None,
         now: NOW,
         assume_single_writer,
+        carry: String::new(),
     })
 }
 

@@ -15,7 +15,7 @@ use openclaw_doctor::verdict::{Classification, Reason};
 fn said(case: &Case) -> (String, String) {
     let verdict = case.facts.judge();
     let sentence = sentence(&case.facts.lock, &verdict, &case.facts.view);
-    (sentence, advice(&case.facts.lock, &verdict, "/data/lock", &case.facts.view))
+    (sentence, advice(case.facts.family, &case.facts.lock, &verdict, "/data/lock", &case.facts.view).to_string())
 }
 
 /// Every word of it that is a number.
@@ -147,7 +147,7 @@ fn no_advice_on_a_held_lock_is_to_remove_it() {
 #[test]
 fn out_of_sight_is_answered_by_the_command_that_lifts_it() {
     let facts = with_ticks().in_container();
-    let said = advice(&facts.lock, &facts.judge(), "/data/lock", &facts.view);
+    let said = advice(facts.family, &facts.lock, &facts.judge(), "/data/lock", &facts.view).to_string();
     assert!(said.starts_with("run it on the host; or, if nothing outside"), "{said}");
     assert!(said.ends_with("openclaw-doctor repair --assume-single-writer /data/lock"), "{said}");
 }
@@ -158,7 +158,7 @@ fn a_kernel_thread_is_never_shown_as_the_owner_to_stop() {
     let verdict = facts.judge();
     assert_eq!(owning(&facts.lock).map(|process| process.pid), Some(PID));
     assert!(sentence(&facts.lock, &verdict, &facts.view).starts_with("openclaw (pid 7) is the recorded owner"));
-    assert!(advice(&facts.lock, &verdict, "/data/lock", &facts.view).contains("kill 7)"));
+    assert!(advice(facts.family, &facts.lock, &verdict, "/data/lock", &facts.view).words.contains("kill 7)"));
     let corpse = with_ticks().and(Candidate { life: Life::Dead, ..owner() });
     assert_eq!(owning(&corpse.lock), None);
 }

@@ -1,6 +1,7 @@
 //! The arguments as the user types them.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use openclaw_doctor::quote::shell_word;
 use openclaw_doctor::scan::Request;
 use std::path::PathBuf;
 
@@ -97,6 +98,8 @@ pub(crate) enum Report {
 pub(crate) struct ExplainArgs {
     /// The path of a lock, or the id that a scan printed
     pub(crate) lock: PathBuf,
+    /// Where to look for an id, if not where OpenClaw keeps its state
+    pub(crate) paths: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -133,6 +136,20 @@ pub(crate) enum Color {
 }
 
 impl Common {
+    /// The scope of this run as arguments, each after a space: the next command takes them over.
+    pub(crate) fn scope(&self, paths: &[PathBuf]) -> String {
+        let mut scope = String::new();
+        for (given, flag) in [(self.discover, " --discover"), (self.all_users, " --all-users")] {
+            scope.push_str(if given { flag } else { "" });
+        }
+        scope.push_str(&self.request(Vec::new()).carry());
+        for path in paths {
+            scope.push(' ');
+            scope.push_str(&shell_word(path));
+        }
+        scope
+    }
+
     /// What the library is asked for.
     pub(crate) fn request(&self, paths: Vec<PathBuf>) -> Request {
         let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));

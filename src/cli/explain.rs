@@ -4,19 +4,22 @@ use super::Failure;
 use super::args::{Common, ExplainArgs};
 use super::scan::with_progress;
 use super::style::Look;
-use super::table::{entry, owner, write_problem};
+use super::table::{advice, owner, write_problem};
 use openclaw_doctor::evidence::{Candidate, Life, Reach, SoleAccess, TimeNamespace, Vantage};
 use openclaw_doctor::explain;
-use openclaw_doctor::quote::{shell_word, visible, visible_path};
+use openclaw_doctor::quote::{visible, visible_path};
 use openclaw_doctor::report::v1::Summary;
-use openclaw_doctor::scan::{Blocks, JudgedLock, Scan};
+use openclaw_doctor::scan::{JudgedLock, Scan};
 use openclaw_doctor::units::EpochMs;
 use std::io::{self, BufWriter, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
+/// Width of the names on the left.
+const HEAD: usize = 10;
+
 pub(crate) fn run(args: &ExplainArgs, common: &Common) -> Result<u8, Failure> {
     let id = args.lock.to_str().filter(|text| is_id(text) && !args.lock.exists());
-    let paths = if id.is_some() { Vec::new() } else { vec![args.lock.clone()] };
+    let paths = if id.is_some() { args.paths.clone() } else { vec![args.lock.clone()] };
     let mut scan = with_progress(&common.request(paths), common);
     if let Some(id) = id {
         scan.locks.retain(|lock| lock.id == id);
@@ -54,8 +57,12 @@ pub(crate) fn is_id(text: &str) -> bool {
 }
 
 pub(crate) fn write(out: &mut dyn Write, lock: &JudgedLock, scan: &Scan, look: Look) -> io::Result<()> {
-    let mut line =
-        |name: &str, text: &str| writeln!(out, "{}", entry(&look.bold(&format!("{name:<8}")), &visible(text), look));
+    let mut line = |name: &str, text: &str| {
+        let head = format!("{name:<HEAD$}");
+        let text: Vec<String> = text.split('\n').map(visible).collect();
+        let entry = look.entry(&head, &text.join("\n"));
+        writeln!(out, "{}{}", look.bold(&head), entry.get(head.len()..).unwrap_or_default())
+    };
     let (facts, verdict, family) = (&lock.facts, &lock.verdict, lock.found.family);
     line("Lock", &visible_path(&lock.path))?;
     line("Id", &lock.id)?;
@@ -82,16 +89,12 @@ pub(crate) fn write(out: &mut dyn Write, lock: &JudgedLock, scan: &Scan, look: L
             &format!("the working directories of {} processes of that user cannot be read", facts.in_use.unknown),
         )?;
     }
-    let (answer, why) = match &lock.blocks {
-        Blocks::Yes(why) => ("yes", why),
-        Blocks::No(why) => ("no", why),
-        Blocks::Unknown(why) => ("unknown", why),
-    };
+    let (answer, why) = lock.blocks.parts();
     line("Blocks", &format!("{answer}: {why}"))?;
     line("Waiting", family.waiting)?;
     line("If wrong", &format!("after a wrong removal {}", family.harm))?;
     line("Rule", &format!("row {} of docs/evidence.md, {}", verdict.row, reason_code(lock)))?;
-    line("Next", &explain::advice(facts, verdict, &shell_word(&lock.path), &scan.view))
+    line("Next", &look.advice("", &advice(lock, scan), HEAD))
 }
 
 fn reason_code(lock: &JudgedLock) -> String {

@@ -3,12 +3,12 @@
 use super::args::{Common, RepairArgs};
 use super::progress::ProgressLine;
 use super::style::Look;
-use super::table::{count, entry, write_problem};
+use super::table::{advice, count, write_problem};
 use super::{Failure, explain, prompt};
 use openclaw_doctor::evidence::ProcSource;
 use openclaw_doctor::explain as words;
 use openclaw_doctor::plan::{Allowed, Intent};
-use openclaw_doctor::quote::{shell_word, visible, visible_path};
+use openclaw_doctor::quote::{visible, visible_path};
 use openclaw_doctor::receipt::Receipt;
 use openclaw_doctor::remove::{Outcome, OutcomeKind};
 use openclaw_doctor::repair::{Console, Handled, How, Reply, exit_code, repair};
@@ -19,6 +19,9 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+
+/// Width of the words on the left.
+const HEAD: usize = 15;
 
 pub(crate) fn run(args: &RepairArgs, common: &Common) -> Result<u8, Failure> {
     let request = common.request(scope(args));
@@ -50,17 +53,24 @@ pub(crate) fn run(args: &RepairArgs, common: &Common) -> Result<u8, Failure> {
     let quiet = common.quiet || args.json;
     let mut console = Terminal { look: Look::new(common.color), quiet, stop: Arc::clone(&stop), failed: None };
     let handled = repair(&mut session, &scan, how, receipt.as_mut(), &mut console, &stop);
-    if let Some(error) = console.failed.filter(|error| error.kind() != io::ErrorKind::BrokenPipe) {
-        return Err(error.into());
-    }
     let mut out = BufWriter::new(io::stdout().lock());
-    if args.json {
-        write_pretty(&mut out, &RepairReport::new(&scan, &handled, args.dry_run))?;
-    } else if !common.quiet {
-        close(&mut out, &scan, &handled, args, interactive, console.look)?;
+    let told = match console.failed {
+        Some(error) => Err(error),
+        None => tell(&mut out, &scan, &handled, args, common).and_then(|()| out.flush()),
+    };
+    match told {
+        // The reader has seen enough; what was done counts all the same.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(exit_code(&scan, &handled)),
     }
-    out.flush()?;
-    Ok(exit_code(&scan, &handled))
+}
+
+fn tell(out: &mut impl Write, scan: &Scan, handled: &[Handled], args: &RepairArgs, common: &Common) -> io::Result<()> {
+    match (common.quiet, args.json) {
+        (true, _) => Ok(()),
+        (false, true) => write_pretty(out, &RepairReport::new(scan, handled, args.dry_run)),
+        (false, false) => close(out, scan, handled, args, Look::new(common.color)),
+    }
 }
 
 /// With `--lock PATH` and no PATHs, only those locks are looked at.
@@ -78,7 +88,7 @@ fn is_id(selector: &Path) -> bool {
 
 fn open_receipt(path: &Path) -> Result<Receipt, Failure> {
     let cannot = |errno: rustix::io::Errno| {
-        let cause = io::Error::from(errno);
+        let cause = openclaw_doctor::sys::words(errno);
         Failure::Receipt(format!("the receipt {} cannot be opened: {cause}; nothing was removed", path.display()))
     };
     Receipt::open(path).map_err(cannot)
@@ -141,23 +151,18 @@ impl Terminal {
 impl Console for Terminal {
     fn plan(&mut self, scan: &Scan, intents: &[Intent]) {
         for (lock, intent) in scan.locks.iter().zip(intents) {
-            let what = match intent {
-                Intent::Remove(_) => "remove",
-                Intent::Ask(_) => "ask",
-                Intent::Leave(_) => "leave",
-            };
-            let verdict = verdict(lock, scan, self.look);
+            let verdict = verdict(lock, scan);
             let path = visible_path(&lock.path);
             // One line for each lock in a pipe, where lines are counted and searched.
             let text =
                 if self.look.width.is_some() { format!("{path}\n{verdict}") } else { format!("{path}  {verdict}") };
-            self.say(&entry(&format!("{what:<13}"), &text, self.look));
+            self.say(&self.look.entry(&format!("{:<HEAD$}", intent.word()), &text));
         }
     }
 
     fn ask(&mut self, lock: &JudgedLock, scan: &Scan) -> Reply {
-        let evidence = format!("{}\n{}", visible_path(&lock.path), verdict(lock, scan, self.look));
-        let question = format!("\n{}\nRemove it?", entry("", &evidence, self.look));
+        let evidence = format!("{}\n{}", visible_path(&lock.path), verdict(lock, scan));
+        let question = format!("\n{}\nRemove it?", self.look.entry("  ", &evidence));
         let look = self.look;
         prompt::ask(&question, &self.stop, &mut |out| explain::write(out, lock, scan, look))
     }
@@ -165,25 +170,18 @@ impl Console for Terminal {
     fn outcome(&mut self, lock: &JudgedLock, outcome: &Outcome) {
         let detail = if outcome.detail.is_empty() { String::new() } else { format!(": {}", visible(&outcome.detail)) };
         let text = format!("{}{detail}", visible_path(&lock.path));
-        self.say(&entry(&format!("{:<13}", outcome.kind.word()), &text, self.look));
+        self.say(&self.look.entry(&format!("{:<HEAD$}", outcome.kind.word()), &text));
     }
 }
 
-fn verdict(lock: &JudgedLock, scan: &Scan, look: Look) -> String {
+fn verdict(lock: &JudgedLock, scan: &Scan) -> String {
     let standing = lock.verdict.leaning().map(|leaning| format!(", {}", leaning.word())).unwrap_or_default();
     let why = visible(&words::sentence(&lock.facts, &lock.verdict, &scan.view));
-    format!("{}{standing}: {why}", look.class(lock.verdict.classification))
+    format!("{}{standing}: {why}", lock.verdict.classification.word())
 }
 
 /// What is left, why, and the next command for each; then one line of counts.
-fn close(
-    out: &mut impl Write,
-    scan: &Scan,
-    handled: &[Handled],
-    args: &RepairArgs,
-    interactive: bool,
-    look: Look,
-) -> io::Result<()> {
+fn close(out: &mut impl Write, scan: &Scan, handled: &[Handled], args: &RepairArgs, look: Look) -> io::Result<()> {
     for problem in &scan.problems {
         write_problem(out, problem, look)?;
     }
@@ -193,13 +191,13 @@ fn close(
     };
     if !args.dry_run {
         for (lock, handled) in scan.locks.iter().zip(handled).filter(|(_, handled)| !gone(handled)) {
-            let path = shell_word(&lock.path);
             let kind = handled.outcome.as_ref().map(|outcome| outcome.kind);
             let stuck = matches!(kind, Some(OutcomeKind::Failed | OutcomeKind::Refused));
             let first = if stuck { "once the cause above is removed: " } else { "" };
-            let next = format!("{first}{}", words::advice(&lock.facts, &lock.verdict, &path, &scan.view));
-            let text = format!("{}\n{}", visible_path(&lock.path), visible(&next));
-            writeln!(out, "{}", entry("left         ", &text, look))?;
+            let next = look.advice(first, &advice(lock, scan), HEAD);
+            let next: Vec<String> = next.split('\n').map(visible).collect();
+            let text = format!("{}\n{}", visible_path(&lock.path), next.join("\n"));
+            writeln!(out, "{}", look.entry(&format!("{:<HEAD$}", "left"), &text))?;
         }
     }
     let summary = RepairSummary::of(scan, handled);
@@ -216,12 +214,12 @@ fn close(
     ];
     let ends: Vec<String> =
         ends.iter().filter(|(number, _)| *number > 0).map(|(number, end)| format!("{number} {end}")).collect();
-    let asks = handled.iter().any(|handled| matches!(handled.intent, Intent::Ask(_)));
     match (scan.locks.is_empty(), args.dry_run) {
         (true, _) => writeln!(out, "Nothing to repair: no locks in {}", count(scan.roots.len(), "root")),
         (false, true) => {
-            let asks = if asks && interactive { "; a real run asks before each that is not proven" } else { "" };
-            writeln!(out, "Dry run: nothing was changed{asks}")
+            let planned = |word| handled.iter().filter(|handled| handled.intent.word() == word).count();
+            let (remove, ask, leave) = (planned("remove"), planned("ask"), planned("leave"));
+            writeln!(out, "Dry run, nothing was changed: would remove {remove}, ask about {ask}, leave {leave}")
         }
         (false, false) => writeln!(out, "{}: {}", count(summary.locks, "lock"), ends.join(", ")),
     }

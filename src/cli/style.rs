@@ -1,6 +1,7 @@
 //! Colour and width, decided once for a run.
 
 use super::args::Color;
+use openclaw_doctor::explain::Advice;
 use openclaw_doctor::verdict::Classification;
 use owo_colors::{OwoColorize, Style};
 use std::io::IsTerminal;
@@ -49,9 +50,12 @@ impl Look {
     }
 
     /// Breaks prose between words where the terminal would break it anywhere; later lines are
-    /// indented. In a pipe a line stays a line. Not for commands: what is pasted stays whole.
+    /// indented. In a pipe a line stays a line, and so does a command: what is pasted stays whole.
     pub(crate) fn prose(self, text: &str, indent: usize) -> String {
-        let Some(width) = self.width.map(usize::from).filter(|width| *width > indent) else { return text.to_owned() };
+        let is_command = text.trim_start().starts_with("openclaw-doctor ");
+        let Some(width) = self.width.map(usize::from).filter(|width| *width > indent && !is_command) else {
+            return text.to_owned();
+        };
         let (mut out, mut used) = (String::new(), 0);
         for (index, word) in text.split(' ').enumerate() {
             let length = word.chars().count();
@@ -67,6 +71,31 @@ impl Look {
             used += length;
         }
         out
+    }
+
+    /// A head and its text beside it, each line of the text broken between words.
+    pub(crate) fn entry(self, head: &str, text: &str) -> String {
+        let indent = head.chars().count();
+        let lines = text.split('\n').enumerate().map(|(index, line)| {
+            let head = if index == 0 { head.to_owned() } else { " ".repeat(indent) };
+            self.prose(&format!("{head}{line}"), indent)
+        });
+        lines.collect::<Vec<String>>().join("\n")
+    }
+
+    /// Advice beside a head of this width: the command on a line of its own and whole, unless
+    /// all fits on one.
+    pub(crate) fn advice(self, first: &str, advice: &Advice, indent: usize) -> String {
+        let whole = format!("{first}{advice}");
+        let fits = self.width.is_none_or(|width| indent + whole.chars().count() <= usize::from(width));
+        match &advice.command {
+            Some(command) if !fits => {
+                let words = format!("{first}{}", advice.words);
+                let words = words.trim_end_matches([':', ' ']);
+                if words.is_empty() { command.clone() } else { format!("{words}:\n{command}") }
+            }
+            _ => whole,
+        }
     }
 
     fn paint(self, text: &str, style: Style) -> String {

@@ -7,20 +7,19 @@ use super::style::Look;
 use comfy_table::{Cell, ContentArrangement, Table, presets};
 use openclaw_doctor::discover::{Problem, RootReport};
 use openclaw_doctor::evidence::{Candidate, Life, Vantage};
-use openclaw_doctor::explain;
+use openclaw_doctor::explain::{self, Advice};
 use openclaw_doctor::quote::{shell_word, visible, visible_path};
 use openclaw_doctor::report::v1::Summary;
-use openclaw_doctor::scan::{Blocks, JudgedLock, Scan};
+use openclaw_doctor::scan::{JudgedLock, Scan};
 use openclaw_doctor::verdict::{Classification, Leaning};
 use std::io::{self, Write};
-use std::path::PathBuf;
 
 /// OpenClaw itself gives up waiting after five minutes: a lock held longer is worth a look.
 const LONG_HELD_MS: i64 = 300_000;
 /// Below this width the columns would be too narrow to read.
 const WIDE: u16 = 110;
 
-pub(crate) fn write(out: &mut impl Write, scan: &Scan, paths: &[PathBuf], look: Look, verbose: bool) -> io::Result<()> {
+pub(crate) fn write(out: &mut impl Write, scan: &Scan, scope: &str, look: Look, verbose: bool) -> io::Result<()> {
     let summary = Summary::of(scan);
     let unremarkable =
         |lock: &JudgedLock| lock.verdict.classification == Classification::Active && !long_held(lock, scan);
@@ -38,6 +37,15 @@ pub(crate) fn write(out: &mut impl Write, scan: &Scan, paths: &[PathBuf], look: 
             writeln!(out, "{}", table(&locks, scan, look))?;
         }
     }
+    if verbose {
+        for spec in &scan.absent {
+            writeln!(
+                out,
+                "{}",
+                look.dim(&format!("absent: {} ({})", visible_path(&spec.path), visible(&spec.origin)))
+            )?;
+        }
+    }
     for look_alike in &scan.look_alikes {
         let path = visible_path(&look_alike.path);
         let what = "looks like a lock, but no OpenClaw release that we know writes it; left alone";
@@ -48,7 +56,7 @@ pub(crate) fn write(out: &mut impl Write, scan: &Scan, paths: &[PathBuf], look: 
     }
     if scan.view.vantage != Vantage::Host && (verbose || !scan.locks.is_empty()) {
         let lift = scan.view.lift.as_deref().map(|lift| format!("; {lift}")).unwrap_or_default();
-        let seen = format!("Seen from: {}: {}{}", vantage(scan.view.vantage), visible(&scan.view.why), visible(&lift));
+        let seen = format!("Seen from: {}: {}{}", scan.view.vantage.word(), visible(&scan.view.why), visible(&lift));
         writeln!(out, "{}", look.prose(&seen, 2))?;
     }
     if scan.locks.is_empty() {
@@ -56,17 +64,9 @@ pub(crate) fn write(out: &mut impl Write, scan: &Scan, paths: &[PathBuf], look: 
     } else {
         writeln!(out, "{}", look.prose(&counts(&summary), 2))?;
     }
-    match next_step(scan, paths) {
+    match next_step(scan, scope) {
         Some(step) => writeln!(out, "Next: {step}"),
         None => Ok(()),
-    }
-}
-
-fn vantage(vantage: Vantage) -> &'static str {
-    match vantage {
-        Vantage::Host => "host",
-        Vantage::Namespace => "namespace",
-        Vantage::Restricted => "restricted",
     }
 }
 
@@ -90,7 +90,10 @@ fn healthy_line(scan: &Scan, summary: &Summary) -> String {
     let seen = scan.processes.map(|seen| format!("; {} seen", count_processes(seen))).unwrap_or_default();
     let places = match scan.roots.as_slice() {
         [] if summary.problems > 0 => return "No locks found, but some may be missed".to_owned(),
-        [] => return format!("Nothing stale: none of the places where OpenClaw keeps its locks exists here{seen}"),
+        [] => {
+            let places = count(scan.absent.len(), "place");
+            return format!("Nothing stale: none of the {places} where OpenClaw keeps its locks exists here{seen}");
+        }
         [root] => visible_path(&root.path),
         roots => count(roots.len(), "root"),
     };
@@ -108,48 +111,36 @@ fn about(root: &RootReport) -> String {
 }
 
 fn table(locks: &[&JudgedLock], scan: &Scan, look: Look) -> String {
+    if look.width.is_some_and(|width| width < WIDE) {
+        let rows: Vec<String> = locks.iter().map(|lock| row(lock, scan, look)).collect();
+        return rows.join("\n");
+    }
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     if let Some(width) = look.width {
         table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
     }
-    let narrow = look.width.is_some_and(|width| width < WIDE);
-    if narrow {
-        for lock in locks {
-            let owner = format!("{}, {}, blocks: {}", owner(lock), age(lock, scan), blocks(lock));
-            let details = format!("{}\n{owner}\n{}", below(lock), why(lock, scan));
-            table.add_row([Cell::new(look.class(lock.verdict.classification)), Cell::new(details)]);
-        }
-    } else {
-        table.set_header(["CLASS", "LOCK", "OWNER", "AGE", "BLOCKS", "WHY"].map(|name| Cell::new(look.bold(name))));
-        for lock in locks {
-            table.add_row([
-                look.class(lock.verdict.classification),
-                below(lock),
-                owner(lock),
-                age(lock, scan),
-                blocks(lock).to_owned(),
-                why(lock, scan),
-            ]);
-        }
+    table.set_header(["CLASS", "LOCK", "OWNER", "AGE", "BLOCKS", "WHY"].map(|name| Cell::new(look.bold(name))));
+    for lock in locks {
+        table.add_row([
+            look.class(lock.verdict.classification),
+            below(lock),
+            owner(lock),
+            age(lock, scan),
+            lock.blocks.parts().0.to_owned(),
+            why(lock, scan),
+        ]);
     }
     let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     lines.join("\n")
 }
 
-/// A word and its text, the text wrapped beside it; as long as it is in a pipe.
-pub(crate) fn entry(word: &str, text: &str, look: Look) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    if let Some(width) = look.width {
-        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
-    }
-    table.add_row([word, text]);
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
-    lines.join("\n")
+/// A lock on a narrow terminal: its class, and the columns below each other beside it.
+fn row(lock: &JudgedLock, scan: &Scan, look: Look) -> String {
+    let class = lock.verdict.classification;
+    let owner = format!("{}, {}, blocks: {}", owner(lock), age(lock, scan), lock.blocks.parts().0);
+    let details = format!("{}\n{owner}\n{}", below(lock), why(lock, scan));
+    look.entry(&format!(" {:<19}  ", class.word()), &details).replacen(class.word(), &look.class(class), 1)
 }
 
 fn below(lock: &JudgedLock) -> String {
@@ -163,14 +154,6 @@ fn why(lock: &JudgedLock, scan: &Scan) -> String {
         (false, None) => String::new(),
     };
     format!("{certainty}{}", visible(&explain::sentence(&lock.facts, &lock.verdict, &scan.view)))
-}
-
-fn blocks(lock: &JudgedLock) -> &'static str {
-    match lock.blocks {
-        Blocks::Yes(_) => "yes",
-        Blocks::No(_) => "no",
-        Blocks::Unknown(_) => "unknown",
-    }
 }
 
 fn age(lock: &JudgedLock, scan: &Scan) -> String {
@@ -220,20 +203,23 @@ fn count_processes(number: usize) -> String {
     if number == 1 { "1 process".to_owned() } else { format!("{number} processes") }
 }
 
-/// The one command that helps most.
-fn next_step(scan: &Scan, paths: &[PathBuf]) -> Option<String> {
-    let scope: String = paths.iter().map(|path| format!(" {}", shell_word(path))).collect();
+/// The one command that helps most; `scope` is what this run was told to look at, as arguments.
+fn next_step(scan: &Scan, scope: &str) -> Option<String> {
     let leaning = |wanted| scan.locks.iter().find(|lock| lock.verdict.leaning() == Some(wanted));
     if scan.locks.iter().any(|lock| lock.verdict.proof()) {
         return Some(format!("openclaw-doctor repair{scope}"));
     }
     if leaning(Leaning::LikelyStale).or_else(|| leaning(Leaning::Undetermined)).is_some() {
-        return Some(format!("openclaw-doctor repair{scope}  (asks for each; stop the gateway first if you can)"));
+        return Some(format!("openclaw-doctor repair{scope}  # asks for each; stop the gateway first if you can"));
     }
     let doubtful = leaning(Leaning::OutOfSight).or_else(|| leaning(Leaning::LikelyHeld));
     if let Some(lock) = doubtful {
-        return Some(format!("openclaw-doctor explain {}", shell_word(&lock.path)));
+        return Some(format!("openclaw-doctor explain{} {}", scan.view.carry, shell_word(&lock.path)));
     }
     let held = scan.locks.iter().find(|lock| long_held(lock, scan))?;
-    Some(visible(&explain::advice(&held.facts, &held.verdict, &shell_word(&held.path), &scan.view)))
+    Some(visible(&advice(held, scan).to_string()))
+}
+
+pub(crate) fn advice(lock: &JudgedLock, scan: &Scan) -> Advice {
+    explain::advice(lock.found.family, &lock.facts, &lock.verdict, &shell_word(&lock.path), &scan.view)
 }

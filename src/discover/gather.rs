@@ -35,6 +35,8 @@ const TICK: Duration = Duration::from_millis(50);
 pub struct RootReport {
     /// The path under which it is reached.
     pub path: PathBuf,
+    /// Its path with no link on the way, if it is one of our own mount namespace.
+    pub real_path: Option<PathBuf>,
     /// How it was named, by the first to do so.
     pub spec: RootSpec,
     /// Everybody else who named it.
@@ -56,6 +58,8 @@ pub struct Findings {
     pub look_alikes: Vec<LookAlike>,
     /// What could not be looked at.
     pub problems: Vec<Problem>,
+    /// Places that were looked for and are not there.
+    pub absent: Vec<RootSpec>,
     /// Entries that vanished while they were looked at.
     pub vanished: usize,
     /// Directory entries seen.
@@ -75,6 +79,7 @@ enum Message {
     Opened(usize, Box<Opened>),
     Unopened(usize, Problem),
     SameAs(usize, usize),
+    Absent(usize),
     Walk(Event),
     Started(usize),
     Done(usize),
@@ -83,6 +88,7 @@ enum Message {
 struct Opened {
     /// Another than the root's own if that was a link to a lock.
     spec: RootSpec,
+    real_path: Option<PathBuf>,
     meta: Meta,
     filesystem: Option<Filesystem>,
 }
@@ -227,9 +233,12 @@ impl Collector {
     fn take(&mut self, message: Message) {
         match message {
             Message::Opened(root, opened) => {
-                let Opened { spec, meta, filesystem } = *opened;
+                let Opened { spec, real_path, meta, filesystem } = *opened;
                 let path = spec.shown_path(&self.shared.proc_path);
-                self.set_report(root, Some(RootReport { path, spec, also: Vec::new(), meta: Some(meta), filesystem }));
+                self.set_report(
+                    root,
+                    Some(RootReport { path, real_path, spec, also: Vec::new(), meta: Some(meta), filesystem }),
+                );
             }
             Message::Unopened(root, problem) => {
                 self.findings.problems.push(problem);
@@ -242,6 +251,7 @@ impl Collector {
                     report.also.extend(origin.filter(|origin| *origin != report.spec.origin));
                 }
             }
+            Message::Absent(root) => self.findings.absent.extend(self.shared.specs.get(root).cloned()),
             Message::Walk(Event::Lock(found)) => {
                 if self.is_new(&found.guarded, found.below.file_name()) {
                     self.findings.locks.push(*found);
@@ -297,7 +307,14 @@ impl Collector {
 
     fn unopened(&self, root: usize) -> Option<RootReport> {
         let spec = self.shared.specs.get(root)?;
-        Some(RootReport { path: self.shown(root), spec: spec.clone(), also: Vec::new(), meta: None, filesystem: None })
+        Some(RootReport {
+            path: self.shown(root),
+            real_path: None,
+            spec: spec.clone(),
+            also: Vec::new(),
+            meta: None,
+            filesystem: None,
+        })
     }
 
     fn shown(&self, root: usize) -> PathBuf {
@@ -346,7 +363,9 @@ fn walk_root(shared: &Shared, index: usize) {
     });
     let (spec, meta, root) = match opened {
         Ok(opened) => opened,
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::SRCH) if !spec.required => return,
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::SRCH) if !spec.required => {
+            return shared.tell([Message::Absent(index)]);
+        }
         Err(errno) => {
             return shared.tell([Message::Unopened(index, problem(shown, "cannot open the root", errno))]);
         }
@@ -357,7 +376,8 @@ fn walk_root(shared: &Shared, index: usize) {
     };
     let shown = spec.shown_path(&shared.proc_path);
     if first == index {
-        let opened = Opened { spec: spec.as_ref().clone(), meta, filesystem: root.filesystem().ok() };
+        let real_path = root.kernel_path().filter(|_| spec.via.is_none());
+        let opened = Opened { spec: spec.as_ref().clone(), real_path, meta, filesystem: root.filesystem().ok() };
         shared.tell([Message::Opened(index, Box::new(opened))]);
     } else {
         shared.tell([Message::SameAs(index, first)]);

@@ -49,6 +49,13 @@ impl Environment {
         }
     }
 
+    /// The user who called us through sudo(8), if we are root.
+    #[must_use]
+    pub fn sudo_uid(&self) -> Option<u32> {
+        let uid = std::str::from_utf8(self.get("SUDO_UID")?).ok()?.parse().ok()?;
+        rustix::process::geteuid().is_root().then_some(uid)
+    }
+
     /// The stage roots that this environment names.
     #[must_use]
     pub fn stage_roots(&self, who: &str) -> Vec<RootSpec> {
@@ -144,7 +151,10 @@ pub fn of_running(process: &Running) -> Vec<RootSpec> {
     for root in &mut roots {
         root.via = via;
     }
-    roots.retain(|root| root.path.is_absolute());
+    // OpenClaw resolves a relative path against its working directory.
+    for root in roots.iter_mut().filter(|root| !root.path.is_absolute()) {
+        root.path = process.cwd.as_deref().unwrap_or(Path::new("/")).join(&root.path);
+    }
     roots
 }
 
@@ -160,6 +170,24 @@ pub fn homes(passwd: &[u8]) -> Vec<PathBuf> {
     homes.sort();
     homes.dedup();
     homes
+}
+
+/// Whether a name is one under which OpenClaw keeps locks: a state dir, a stage root or a
+/// version directory.
+pub(super) fn is_place(name: &OsStr) -> bool {
+    let bytes = name.as_bytes();
+    let state = STATE_NAMES.iter().any(|state| state.as_bytes() == bytes) || bytes.starts_with(PROFILE_PREFIX);
+    state || bytes == STAGE_NAME.as_bytes() || super::version_of(name).is_some()
+}
+
+/// The home directory of a user in passwd(5).
+#[must_use]
+pub fn home_of(passwd: &[u8], uid: u32) -> Option<PathBuf> {
+    let uid = uid.to_string();
+    let entries = passwd.split(|byte| *byte == b'\n').map(|line| line.split(|byte| *byte == b':').collect::<Vec<_>>());
+    let mut homes =
+        entries.filter(|entry| entry.get(2) == Some(&uid.as_bytes())).filter_map(|entry| entry.get(5).copied());
+    homes.next().filter(|home| home.starts_with(b"/")).map(path)
 }
 
 fn expand(value: &[u8], home: Option<&Path>) -> PathBuf {
@@ -213,6 +241,13 @@ mod tests {
     #[test]
     fn the_text_of_a_missing_value_is_no_home() {
         assert_eq!(paths(&[("OPENCLAW_HOME", "undefined"), ("HOME", "null")]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_users_home_is_found_by_uid() {
+        let passwd = b"root:x:0:0:root:/root:/bin/sh\nu:x:1000:1000:,,,:/home/u:/bin/sh\nbroken:x:7\n";
+        assert_eq!(home_of(passwd, 1000), Some("/home/u".into()));
+        assert_eq!(home_of(passwd, 7), None);
     }
 
     #[test]

@@ -6,10 +6,11 @@
 
 use super::lock::{self, LockReading};
 use super::root::RootSpec;
-use super::{LookAlike, Problem};
+use super::{LookAlike, Problem, places};
 use crate::family::{self, Family};
 use crate::sys::filesystem::Filesystem;
 use crate::sys::tree::{Crossing, Dir, Meta};
+use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -172,6 +173,12 @@ impl Walk<'_> {
                 find(Find { below: below(&entry, start).to_owned(), family });
             } else {
                 alive();
+                if entry.file_type().is_symlink() && places::is_place(entry.file_name()) && leads_to_directory(&entry) {
+                    let cause = "a symbolic link leads to another directory, which was not looked at".to_owned();
+                    let next_step = "give the directory that it leads to as a PATH of its own".to_owned();
+                    let path = self.shown.join(below(&entry, start));
+                    tell(Event::Problem(Problem { path, cause, next_step }));
+                }
                 if name.ends_with(b".lock") && is_dir(&entry) {
                     self.look_alike(below(&entry, start), tell);
                 } else if name != b"node_modules" {
@@ -273,6 +280,11 @@ fn below<'a>(entry: &'a DirEntry, start: &Path) -> &'a Path {
     let path = entry.path().as_os_str().as_bytes();
     let rest = path.strip_prefix(start.as_os_str().as_bytes()).unwrap_or(path);
     Path::new(OsStr::from_bytes(rest.strip_prefix(b"/").unwrap_or(rest)))
+}
+
+fn leads_to_directory(entry: &DirEntry) -> bool {
+    let stat = rustix::fs::stat(entry.path());
+    stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
 }
 
 fn is_dir(entry: &DirEntry) -> bool {

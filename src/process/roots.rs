@@ -42,6 +42,8 @@ pub struct Running {
     pub program: String,
     /// The variables of [`VARIABLES`] that it has; `None` if they may not be read.
     pub environment: Option<Vec<(&'static str, OsString)>>,
+    /// Its working directory, as it sees it.
+    pub cwd: Option<PathBuf>,
     /// It sees the same mounts as we do, so that its paths are ours.
     pub same_mounts: bool,
     /// Mount points of its own that OpenClaw's documentation uses.
@@ -89,7 +91,8 @@ fn describe(proc: &ProcDir, pid: u32, program: String, dir: &ProcessDir) -> Runn
     mount_points.sort();
     mount_points.dedup();
     let packages = dir.open_link("root").map(|root| packages(&root, dir)).unwrap_or_default();
-    Running { pid, program, environment, same_mounts, mount_points, packages }
+    let cwd = dir.link("cwd").ok().map(|path| PathBuf::from(OsStr::from_bytes(&path)));
+    Running { pid, program, environment, cwd, same_mounts, mount_points, packages }
 }
 
 fn names_openclaw(part: &OsStr) -> bool {

@@ -11,7 +11,19 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Names (`comm`) of servers that share directories which only their configuration knows.
-const ANY_DIRECTORY: &[&str] = &["smbd", "ksmbd", "virtiofsd", "runsc", "ganesha.nfsd", "glusterfsd", "diod", "u9fs"];
+const ANY_DIRECTORY: &[&str] = &[
+    "VBoxHeadless",
+    "VirtualBoxVM",
+    "vmware-vmx",
+    "smbd",
+    "ksmbd",
+    "virtiofsd",
+    "runsc",
+    "ganesha.nfsd",
+    "glusterfsd",
+    "diod",
+    "u9fs",
+];
 const NFSD: &str = "nfsd";
 const EXPORT_TABLES: &[&str] = &["/var/lib/nfs/etab", "/etc/exports"];
 const MAX_EXPORTS_BYTES: u64 = 1024 * 1024;
@@ -42,7 +54,10 @@ impl Servers {
             name.strip_prefix(**server).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', ':', '/']))
         });
         let qemu = || (name.starts_with("qemu") && qemu_shares(proc, pid)).then_some("qemu");
-        if let Some(server) = known.copied().or_else(qemu) {
+        // gVisor's sandbox and gofer run as /proc/self/exe; its shim's name is cut to that of all shims.
+        let disguised = matches!(name, "exe" | "containerd-shim");
+        let gvisor = || (disguised && is_gvisor(proc, pid)).then_some("runsc");
+        if let Some(server) = known.copied().or_else(qemu).or_else(gvisor) {
             self.any_directory.get_or_insert((pid, server));
         }
         self.nfs_server |= name == NFSD;
@@ -59,6 +74,14 @@ impl Servers {
     pub fn exports(&self, mounts: &MountTable) -> Exports {
         if self.nfs_server { Exports::read(mounts) } else { Exports::default() }
     }
+}
+
+/// Whether the first argument is gVisor's; what cannot be read may be.
+fn is_gvisor(proc: &ProcDir, pid: u32) -> bool {
+    let Ok(cmdline) = proc.read(&format!("{pid}/cmdline")) else { return true };
+    let first = cmdline.split(|byte| *byte == 0).next().unwrap_or_default();
+    let name = first.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    name.starts_with(b"runsc") || name.starts_with(b"containerd-shim-runsc")
 }
 
 /// Whether a virtual machine is given a folder of the host: 9p, virtiofs or a FAT view.
@@ -85,7 +108,8 @@ impl Exports {
                 }));
             }
         }
-        exports.unreadable = tables == 0;
+        // A server that exports nothing has its table elsewhere: in a container of its own.
+        exports.unreadable = tables == 0 || exports.directories.is_empty();
         exports
     }
 
@@ -95,21 +119,18 @@ impl Exports {
         self.directories.is_empty() && !self.unreadable
     }
 
-    /// The export that a directory lies under, told by where it lies in its filesystem.
+    /// The export that a directory lies under, told by its real path and by where it lies in its
+    /// filesystem. What cannot be compared may lie under one.
     #[must_use]
-    pub fn covering(&self, place: Option<&((u32, u32), PathBuf)>, path: &Path) -> Option<String> {
+    pub fn covering(&self, place: Option<&((u32, u32), PathBuf)>, path: Option<&Path>) -> Option<String> {
         if self.unreadable {
             return Some("this machine runs an NFS server whose exports cannot be read".to_owned());
         }
-        let under = |exported: &&Exported| {
-            let by_path = path.starts_with(&exported.path);
-            match (&exported.place, place) {
-                (Some((device, root)), Some((lock_device, lock_path))) => {
-                    by_path || (device == lock_device && lock_path.starts_with(root))
-                }
-                // Where it cannot be compared, it may be.
-                _ => true,
+        let under = |exported: &&Exported| match (&exported.place, place, path) {
+            (Some((device, root)), Some((lock_device, lock_path)), Some(path)) => {
+                path.starts_with(&exported.path) || (device == lock_device && lock_path.starts_with(root))
             }
+            _ => true,
         };
         let found = self.directories.iter().find(under)?;
         Some(format!("{} is exported by NFS from this machine", crate::quote::shell_word(&found.path)))
@@ -154,7 +175,8 @@ mod tests {
         let lock = Path::new("/var/lib/openclaw/stage");
         let lock_mount = mounts.by_path(lock).unwrap();
         let lock_place = (lock_mount.device, lock_mount.in_filesystem(lock).unwrap());
-        assert!(exports.covering(Some(&lock_place), lock).is_some());
-        assert!(exports.covering(Some(&((8, 1), "/home/x".into())), Path::new("/home/x")).is_none());
+        assert!(exports.covering(Some(&lock_place), Some(lock)).is_some());
+        assert!(exports.covering(Some(&((8, 1), "/home/x".into())), Some(Path::new("/home/x"))).is_none());
+        assert!(exports.covering(None, None).is_some(), "a path that cannot be told may be exported");
     }
 }

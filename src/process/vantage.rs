@@ -10,6 +10,8 @@ use super::status::{Identity, Status};
 use crate::evidence::{ProcSource, Vantage};
 use crate::sys::mounts::MountTable;
 
+/// `PROC_ROOT_INO` of include/linux/proc_ns.h.
+const PROC_ROOT_INODE: u64 = 1;
 const INITIAL_PID_NAMESPACE: &[u8] = b"pid:[4026531836]";
 /// Bit of CAP_SYS_PTRACE (include/uapi/linux/capability.h), which lifts hidepid.
 const CAP_SYS_PTRACE: u32 = 19;
@@ -47,7 +49,9 @@ impl Sight {
 pub fn look(proc: &ProcDir, mounts: Option<&MountTable>) -> Sight {
     let path = crate::quote::shell_word(proc.path());
     let is_procfs = proc.dir().filesystem().is_ok_and(|filesystem| filesystem.is_procfs());
-    if !is_procfs {
+    // A directory inside procfs, such as /proc/1/task, lists something else than processes.
+    let is_root = proc.dir().meta().is_ok_and(|meta| meta.inode == PROC_ROOT_INODE);
+    if !is_procfs || !is_root {
         let mut sight = Sight::none(format!("{path} is not procfs: what it shows proves nothing"));
         sight.source = ProcSource::NotProcfs;
         sight.lift = Some("leave out --proc, or name a mounted procfs".to_owned());

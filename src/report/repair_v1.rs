@@ -2,7 +2,6 @@
 
 use super::bytes::hex_if_not_text;
 use super::v1::{Head, Lock, LookAlike, ProblemReport};
-use crate::plan::Intent;
 use crate::remove::OutcomeKind;
 use crate::repair::{Handled, exit_code};
 use crate::scan::{JudgedLock, Scan};
@@ -126,11 +125,7 @@ impl<'a> RepairLock<'a> {
         let removed = handled.outcome.as_ref().is_some_and(|outcome| outcome.kind == OutcomeKind::Removed);
         Self {
             lock: Lock::new(lock, scan),
-            plan: match handled.intent {
-                Intent::Remove(_) => "remove",
-                Intent::Ask(_) => "ask",
-                Intent::Leave(_) => "leave",
-            },
+            plan: handled.intent.word(),
             consent: handled.basis,
             outcome: handled.outcome.as_ref().map(|outcome| outcome.kind),
             outcome_detail: handled

@@ -321,7 +321,14 @@ impl<'a> Lock<'a> {
             proof: lock.verdict.proof(),
             leaning: lock.verdict.leaning(),
             explanation: explain::sentence(&lock.facts, &lock.verdict, &scan.view),
-            next_step: explain::advice(&lock.facts, &lock.verdict, &shell_word(&lock.path), &scan.view),
+            next_step: explain::advice(
+                lock.found.family,
+                &lock.facts,
+                &lock.verdict,
+                &shell_word(&lock.path),
+                &scan.view,
+            )
+            .to_string(),
             path: text(&lock.path),
             blocks: BlocksReport::new(&lock.blocks),
             owner: OwnerReport {
@@ -346,11 +353,8 @@ impl<'a> Lock<'a> {
 
 impl<'a> BlocksReport<'a> {
     fn new(blocks: &'a Blocks) -> Self {
-        match blocks {
-            Blocks::Yes(why) => Self { answer: "yes", why },
-            Blocks::No(why) => Self { answer: "no", why },
-            Blocks::Unknown(why) => Self { answer: "unknown", why },
-        }
+        let (answer, why) = blocks.parts();
+        Self { answer, why }
     }
 }
 

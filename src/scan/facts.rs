@@ -41,7 +41,7 @@ impl<'a> Gatherer<'a> {
         }
     }
 
-    pub(super) fn facts(&mut self, found: &FoundLock, path: &Path, view: &View) -> LockFacts {
+    pub(super) fn facts(&mut self, found: &FoundLock, real_path: Option<&Path>, view: &View) -> LockFacts {
         let owner = found.reading.record.owner();
         let mut candidates = owner.map(|owner| self.candidates(owner.pid)).unwrap_or_default();
         if owner.is_some_and(|owner| owner.start_ticks.is_none()) {
@@ -50,7 +50,7 @@ impl<'a> Gatherer<'a> {
         LockFacts {
             record: found.reading.record.clone(),
             times: found.reading.times,
-            reach: self.reach(found, path),
+            reach: self.reach(found, real_path),
             sole_access: match view.vantage {
                 Vantage::Namespace => self.sole_access(found),
                 _ => SoleAccess::No(view.why.clone()),
@@ -91,7 +91,7 @@ impl<'a> Gatherer<'a> {
         }
     }
 
-    fn reach(&self, found: &FoundLock, path: &Path) -> Reach {
+    fn reach(&self, found: &FoundLock, real_path: Option<&Path>) -> Reach {
         match found.filesystem {
             None => return Reach::OtherKernelPossible("its filesystem cannot be told".to_owned()),
             Some(filesystem) if !filesystem.is_local() => {
@@ -111,8 +111,8 @@ impl<'a> Gatherer<'a> {
             return Reach::ThisKernel;
         }
         let mount = self.world.mounts.as_ref().and_then(|mounts| mounts.by_id(found.guarded.mount_id));
-        let place = mount.and_then(|mount| Some((mount.device, mount.in_filesystem(path)?)));
-        match self.exports.covering(place.as_ref(), path) {
+        let place = mount.and_then(|mount| Some((mount.device, mount.in_filesystem(real_path?)?)));
+        match self.exports.covering(place.as_ref(), real_path) {
             Some(why) => Reach::OtherKernelPossible(why),
             None => Reach::ThisKernel,
         }

@@ -1,7 +1,7 @@
 //! What a lock is called, and whom it holds up.
 
 use super::Blocks;
-use crate::discover::{self, Findings, FoundLock, RootReport};
+use crate::discover::{self, Findings, FoundLock};
 use std::path::Path;
 
 pub(super) fn version_name(lock: &FoundLock, findings: &Findings) -> Option<String> {
@@ -41,11 +41,10 @@ fn sanitised(version: &str) -> String {
     name.trim_matches('-').to_owned()
 }
 
-/// FNV-1a, 48 bits in hexadecimal: short enough to type. Two locks with one id are refused
-/// where an id is asked for.
-pub(super) fn id(found: &FoundLock, root: Option<&RootReport>) -> String {
-    let meta = root.and_then(|root| root.meta);
-    let (device, inode) = meta.map_or(((0, 0), 0), |meta| (meta.device, meta.inode));
+/// FNV-1a, 48 bits in hexadecimal: short enough to type. Over the family, the directory that
+/// holds the lock and the lock's name, so that one lock has one id, whatever PATH it was found
+/// by. Two locks with one id are refused where an id is asked for.
+pub(super) fn id(found: &FoundLock) -> String {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     let mut feed = |bytes: &[u8]| {
         for byte in bytes.iter().chain(&[0]) {
@@ -53,9 +52,9 @@ pub(super) fn id(found: &FoundLock, root: Option<&RootReport>) -> String {
         }
     };
     feed(found.family.name.as_bytes());
-    feed(&device.0.to_le_bytes());
-    feed(&device.1.to_le_bytes());
-    feed(&inode.to_le_bytes());
-    feed(found.below.as_os_str().as_encoded_bytes());
+    feed(&found.guarded.device.0.to_le_bytes());
+    feed(&found.guarded.device.1.to_le_bytes());
+    feed(&found.guarded.inode.to_le_bytes());
+    feed(found.below.file_name().unwrap_or_default().as_encoded_bytes());
     format!("{:012x}", hash >> 16)
 }

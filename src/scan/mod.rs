@@ -8,8 +8,9 @@ mod label;
 mod world;
 
 use crate::discover::lock::LockReading;
-use crate::discover::{self, FoundLock, LookAlike, Problem, Progress, RootReport};
+use crate::discover::{self, FoundLock, LookAlike, Problem, Progress, RootReport, RootSpec};
 use crate::evidence::{LockFacts, ProcSource, View};
+use crate::quote::shell_word;
 use crate::sys::clock;
 use crate::sys::tree::Dir;
 use crate::units::ClockReading;
@@ -38,6 +39,22 @@ pub struct Request {
     pub environment: Vec<(String, OsString)>,
 }
 
+impl Request {
+    /// The flags without which a suggested command would not see what this run sees.
+    #[must_use]
+    pub fn carry(&self) -> String {
+        let mut flags = String::new();
+        if self.proc != Path::new("/proc") {
+            flags.push_str(" --proc ");
+            flags.push_str(&shell_word(&self.proc));
+        }
+        if self.assume_single_writer {
+            flags.push_str(" --assume-single-writer");
+        }
+        flags
+    }
+}
+
 /// What machine it is.
 #[derive(Debug)]
 pub struct HostFacts {
@@ -64,6 +81,8 @@ pub struct Scan {
     pub look_alikes: Vec<LookAlike>,
     /// What could not be looked at.
     pub problems: Vec<Problem>,
+    /// Places that were looked for and are not there.
+    pub absent: Vec<RootSpec>,
     /// Entries that vanished during the run.
     pub vanished: usize,
     /// Directory entries seen.
@@ -77,10 +96,12 @@ pub struct Scan {
 /// A lock with everything known of it.
 #[derive(Debug)]
 pub struct JudgedLock {
-    /// Short hash of family, root device and inode, and path below the root.
+    /// Short hash of family, the directory that holds it, and its name.
     pub id: String,
     /// Where it is.
     pub path: PathBuf,
+    /// Where it is with no link on the way, if that can be told.
+    pub real_path: Option<PathBuf>,
     /// How it was found and what it says.
     pub found: FoundLock,
     /// The facts that were judged.
@@ -100,6 +121,18 @@ pub enum Blocks {
     No(String),
     /// It cannot be told; why.
     Unknown(String),
+}
+
+impl Blocks {
+    /// The answer in a word, and why.
+    #[must_use]
+    pub fn parts(&self) -> (&'static str, &str) {
+        match self {
+            Self::Yes(why) => ("yes", why),
+            Self::No(why) => ("no", why),
+            Self::Unknown(why) => ("unknown", why),
+        }
+    }
 }
 
 /// Looks, gathers, judges. `progress` is told how far it has come.
@@ -186,7 +219,7 @@ impl<'a> Session<'a> {
         let view = self.world.view(self.request, &now);
         let found = FoundLock { reading: reading.clone(), below: lock.found.below.clone(), ..lock.found };
         let mut gatherer = Gatherer::new(&self.world, now);
-        judge_facts(&found, &lock.path, &mut gatherer, &view).1
+        judge_facts(&found, lock.real_path.as_deref(), &mut gatherer, &view).1
     }
 }
 
@@ -199,13 +232,19 @@ fn judge_one(
 ) -> JudgedLock {
     let root = roots.get(found.root);
     let path = root.map(|root| root.path.join(&found.below)).unwrap_or_default();
-    let (facts, verdict) = judge_facts(&found, &path, gatherer, view);
-    JudgedLock { id: id(&found, root), blocks: blocks(&path, versions), path, facts, verdict, found }
+    let real_path = root.and_then(|root| root.real_path.as_deref()).map(|real| real.join(&found.below));
+    let (facts, verdict) = judge_facts(&found, real_path.as_deref(), gatherer, view);
+    JudgedLock { id: id(&found), blocks: blocks(&path, versions), path, real_path, facts, verdict, found }
 }
 
 /// Gathers and judges. Who works in the directory is asked only where it can still matter.
-fn judge_facts(found: &FoundLock, path: &Path, gatherer: &mut Gatherer<'_>, view: &View) -> (LockFacts, Verdict) {
-    let mut facts = gatherer.facts(found, path, view);
+fn judge_facts(
+    found: &FoundLock,
+    real_path: Option<&Path>,
+    gatherer: &mut Gatherer<'_>,
+    view: &View,
+) -> (LockFacts, Verdict) {
+    let mut facts = gatherer.facts(found, real_path, view);
     let verdict = judge(found.family, &facts, view);
     let may_go = match verdict.standing {
         Standing::Proven(_) => true,

@@ -46,14 +46,14 @@ impl World {
                 (None, Sight::none(why))
             }
         };
-        let pid_max = proc.as_ref().and_then(|proc| proc.read("sys/kernel/pid_max").ok());
-        let pid_max = pid_max.and_then(|bytes| String::from_utf8_lossy(&bytes).trim().parse().ok());
         Self {
             reader: Reader::new(own.as_ref(), sight.own_pid),
             proc,
             mounts,
             sight,
-            pid_max: pid_max.unwrap_or(PID_LIMIT),
+            // Not /proc/sys/kernel/pid_max: since Linux 6.14 each PID namespace has its own, and a
+            // container's may be larger than ours.
+            pid_max: PID_LIMIT,
             sweep: None,
             running: Vec::new(),
         }
@@ -112,9 +112,8 @@ impl World {
         }
         let environment = places::Environment::new(request.environment.clone());
         specs.extend(environment.stage_roots(""));
-        let home = environment.home();
-        let all_users = request.all_users;
-        let listing = bounded::run(LOOK_LIMIT, move || look_around(home, all_users));
+        let (home, sudo_uid, all_users) = (environment.home(), environment.sudo_uid(), request.all_users);
+        let listing = bounded::run(LOOK_LIMIT, move || look_around(home, sudo_uid, all_users));
         let Some((listed, packages)) = listing else {
             problems.push(Problem {
                 path: PathBuf::from("/home"),
@@ -126,7 +125,7 @@ impl World {
         specs.extend(listed);
         specs.extend(places::system());
         for process in &self.running {
-            if process.environment.is_none() && all_users {
+            if process.environment.is_none() && (all_users || rustix::process::geteuid().is_root()) {
                 problems.push(Problem {
                     path: request.proc.join(process.pid.to_string()),
                     cause: format!(
@@ -149,6 +148,7 @@ impl World {
             lift: self.sight.lift.clone(),
             now: now.wall,
             assume_single_writer: request.assume_single_writer,
+            carry: request.carry(),
         }
     }
 
@@ -162,7 +162,7 @@ impl World {
         let now = clock::read();
         let view = self.view(request, &now);
         let mut gatherer = Gatherer::new(self, now);
-        let Findings { roots, locks, look_alikes, problems: more, vanished, entries } = findings;
+        let Findings { roots, locks, look_alikes, problems: more, absent, vanished, entries } = findings;
         let mut judged: Vec<JudgedLock> =
             locks.into_iter().map(|found| judge_one(found, &roots, &mut gatherer, &view, &versions)).collect();
         // By bytes: the components of paths would be taken apart a hundred thousand times.
@@ -180,6 +180,7 @@ impl World {
             locks: judged,
             look_alikes,
             problems: problems.into_iter().chain(more).collect(),
+            absent,
             vanished,
             entries,
             processes: self.sweep.as_ref().map(|sweep| sweep.entries.len()),
@@ -188,15 +189,21 @@ impl World {
     }
 }
 
-fn look_around(home: Option<PathBuf>, all_users: bool) -> (Vec<RootSpec>, Vec<Package>) {
-    let mut homes = Vec::new();
-    if all_users {
-        let passwd = Dir::open_root(Path::new("/etc")).map(|etc| etc.read_file(b"passwd", 16 * 1024 * 1024));
-        if let Ok(Ok((_, bytes))) = passwd {
-            homes = places::homes(&bytes);
-        }
-    }
-    let mut specs: Vec<RootSpec> = home.iter().flat_map(|home| places::in_home(home, "home")).collect();
+/// `sudo_uid`: who called us through sudo, whose home is not in our environment.
+fn look_around(home: Option<PathBuf>, sudo_uid: Option<u32>, all_users: bool) -> (Vec<RootSpec>, Vec<Package>) {
+    let mut specs = Vec::new();
+    let passwd = || {
+        let etc = Dir::open_root(Path::new("/etc")).ok()?;
+        Some(etc.read_file(b"passwd", 16 * 1024 * 1024).ok()?.1)
+    };
+    let needs_passwd = all_users || sudo_uid.is_some() || home.is_none();
+    let passwd = needs_passwd.then(passwd).flatten().unwrap_or_default();
+    // Without HOME, Node.js asks the user database, and so do we.
+    let home = home.or_else(|| places::home_of(&passwd, rustix::process::geteuid().as_raw()));
+    specs.extend(home.iter().flat_map(|home| places::in_home(home, "home")));
+    let caller = sudo_uid.and_then(|uid| places::home_of(&passwd, uid));
+    specs.extend(caller.iter().flat_map(|home| places::in_home(home, "home of the user who called sudo")));
+    let homes = if all_users { places::homes(&passwd) } else { Vec::new() };
     specs.extend(homes.iter().flat_map(|home| places::in_home(home, "home of a user")));
     let mut packages = Vec::new();
     if let Ok(root) = Dir::open_root(Path::new("/")) {

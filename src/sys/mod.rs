@@ -10,7 +10,7 @@ pub mod mounts;
 pub mod tree;
 
 /// What an error says, once: “Permission denied (os error 13)” says it twice.
-pub(crate) fn words(errno: rustix::io::Errno) -> String {
+pub fn words(errno: rustix::io::Errno) -> String {
     let text = std::io::Error::from(errno).to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
 }

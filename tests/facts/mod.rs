@@ -58,6 +58,7 @@ pub fn lock(record: Record) -> Facts {
             lift: None,
             now: NOW,
             assume_single_writer: false,
+            carry: String::new(),
         },
     }
 }

@@ -422,6 +422,7 @@ impl Arena {
             lift: None,
             now: EpochMs(now().0 + ahead),
             assume_single_writer: false,
+            carry: String::new(),
         };
         judge(self.family, &facts, &view)
     }
@@ -436,6 +437,7 @@ impl Arena {
         }
         let owner = found.reading.record.owner().map(|owner| owner.pid as usize);
         let outcome = Removal {
+            patience: std::time::Duration::from_secs(2),
             lock: found,
             warrant,
             pid_max: PID_LIMIT,
