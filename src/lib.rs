@@ -1,12 +1,14 @@
 //! Says who holds an OpenClaw lock, proves it from the kernel's own records, and clears what
 //! is provably dead.
 //!
-//! Layers, each using only those before it:
-//! 1. [`units`], [`record`], [`evidence`], [`family`]: values;
+//! Layers, each using only those before it and its own:
+//! 1. [`units`], [`record`], [`evidence`], [`family`]: values; [`quote`]: text made safe to show;
 //! 2. [`verdict`], [`explain`]: pure functions of them;
 //! 3. [`sys`], [`process`], [`discover`]: the edges, which read the machine;
-//! 4. [`scan`]: gathers facts once and judges them;
-//! 5. [`report`]: the JSON of the outside world.
+//! 4. [`scan`]: gathers facts once and judges them; [`redact`]: takes the names out of it;
+//! 5. [`warrant`], [`plan`]: what may be removed, and on whose word; pure;
+//! 6. [`remove`], [`receipt`], [`repair`]: the only ones that change anything;
+//! 7. [`report`]: the JSON of the outside world, whose writer of lines [`receipt`] uses too.
 //!
 //! The command line, the table and the colours live in the binary.
 

@@ -1,7 +1,7 @@
 //! Owner records: bytes in, what they say out.
 //!
-//! Called by the lock reader with the bounded bytes of a record, and by tests and fuzzers
-//! with anything. Opens nothing, panics on nothing. A record is foreign input: whatever is
+//! Called by the lock reader with the bounded bytes of a record, and by property tests with
+//! anything. Opens nothing, panics on nothing. A record is foreign input: whatever is
 //! not exactly of a form that an OpenClaw release writes is named, never repaired.
 
 use crate::units::{EpochMs, StartTicks};

@@ -1,23 +1,107 @@
-//! What the docs promise is what the binary does.
-#![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods)]
+//! What the docs promise is what the binary does, and every page of them can be found.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::disallowed_methods)]
+
+mod facts;
 
 use openclaw_doctor::verdict::Reason;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+fn top() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
 
 fn doc(name: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)).unwrap()
+    std::fs::read_to_string(top().join("docs").join(name)).unwrap()
+}
+
+fn code(reason: Reason) -> String {
+    serde_json::to_value(reason).unwrap().as_str().unwrap().to_owned()
+}
+
+/// The rows of the tables under a heading, as cells without their backquotes.
+fn rows(text: &str, heading: &str) -> Vec<Vec<String>> {
+    let (_, after) = text.split_once(heading).unwrap();
+    let section = after.split("\n## ").next().unwrap();
+    let lines = section.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    lines.map(|line| line.split(" | ").map(|cell| cell.trim_matches('`').to_owned()).collect()).collect()
 }
 
 #[test]
 fn every_reason_is_explained_and_no_other() {
-    let text = doc("evidence.md");
-    let (_, after) = text.split_once("## Reasons").unwrap();
-    let (table, _) = after.split_once("\n## ").unwrap();
-    let mut documented: Vec<String> =
-        table.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned())).collect();
-    let code = |reason: &Reason| serde_json::to_value(reason).unwrap().as_str().unwrap().to_owned();
-    let mut known: Vec<String> = Reason::ALL.iter().map(code).collect();
+    let table = rows(&doc("evidence.md"), "## Reasons");
+    let mut documented: Vec<String> = table.into_iter().skip(2).map(|mut row| row.remove(0)).collect();
+    let mut known: Vec<String> = Reason::ALL.iter().copied().map(code).collect();
     documented.sort();
     known.sort();
     assert_eq!(documented, known);
+}
+
+/// Four columns are a rule, five an exception in one.
+#[test]
+fn every_line_of_the_design_s_table_ends_in_the_class_that_the_rules_name() {
+    let table = rows(&doc("evidence.md"), "## The rules");
+    let numbered = || table.iter().filter_map(|row| Some((row[0].parse::<u8>().ok()?, row)));
+    let rules: BTreeMap<u8, &str> =
+        numbered().filter(|(_, row)| row.len() == 4).map(|(rule, row)| (rule, row[2].as_str())).collect();
+    let exceptions: BTreeMap<&str, (u8, &str, &str)> = numbered()
+        .filter(|(_, row)| row.len() == 5)
+        .map(|(rule, row)| (row[1].as_str(), (rule, row[3].as_str(), row[4].as_str())))
+        .collect();
+    assert_eq!(rules.keys().copied().collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7]);
+
+    let mut met = BTreeSet::new();
+    for case in facts::table::cases() {
+        let (class, reason, outcome) = case.expected;
+        let reason = code(reason);
+        if let Some((known, exception)) = exceptions.get_key_value(reason.as_str()) {
+            let leaning = outcome.proof_and_leaning().1.unwrap();
+            assert_eq!((case.row, class.word(), leaning), *exception, "{reason}: {}", case.evidence);
+            met.insert(*known);
+        } else {
+            assert_eq!(class.word(), rules[&case.row], "row {}, {reason}: {}", case.row, case.evidence);
+        }
+    }
+    assert_eq!(met, exceptions.keys().copied().collect(), "an exception that no case shows");
+}
+
+/// The targets of a page's links that stand in this tree.
+fn links(page: &Path) -> Vec<PathBuf> {
+    let text = std::fs::read_to_string(page).unwrap();
+    let targets = text.split("](").skip(1).filter_map(|after| after.split([')', '#']).next());
+    let local = targets.filter(|target| !target.is_empty() && !target.contains("://"));
+    local.filter_map(|target| page.parent().unwrap().join(target).canonicalize().ok()).collect()
+}
+
+fn files_below(directory: &Path) -> BTreeSet<PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { BTreeSet::from([path]) }).collect()
+}
+
+#[test]
+fn every_page_can_be_reached_from_the_readme() {
+    let top = top().canonicalize().unwrap();
+    let mut reached = BTreeSet::new();
+    let mut next = vec![top.join("README.md")];
+    while let Some(page) = next.pop() {
+        if reached.insert(page.clone()) && page.extension().is_some_and(|extension| extension == "md") {
+            next.extend(links(&page));
+        }
+    }
+    let pages = files_below(&top.join("docs"));
+    assert!(pages.len() > 10, "{pages:?}");
+    let lost: Vec<_> = pages.difference(&reached).collect();
+    assert!(lost.is_empty(), "no link leads to {lost:?}");
+}
+
+#[test]
+fn every_module_has_its_layer_in_the_library_s_first_words() {
+    let library = include_str!("../src/lib.rs");
+    let layers: String = library.lines().filter(|line| line.starts_with("//!")).collect();
+    let modules: Vec<&str> =
+        library.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    assert!(modules.len() > 15, "{modules:?}");
+    for module in modules {
+        assert!(layers.contains(&format!("[`{module}`]")), "{module} has no layer");
+    }
 }

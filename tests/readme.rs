@@ -6,19 +6,20 @@ mod stuck_host;
 
 use serde_json::Value;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 use stuck_host::StuckHost;
 
-const MARKER: &str = "<!-- output of the example stuck-host -->\n```text\n";
+const SCAN: &str = "<!-- output of the example stuck-host -->\n```text\n";
+const REPAIR: &str = "<!-- repair of the example stuck-host -->\n```text\n";
 const DOCTOR: &str = env!("CARGO_BIN_EXE_openclaw-doctor");
 
 fn readme() -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
 }
 
-fn shown() -> String {
+fn shown(marker: &str) -> String {
     let readme = readme();
-    let (_, after) = readme.split_once(MARKER).unwrap();
+    let (_, after) = readme.split_once(marker).unwrap();
     after.split_once("```").unwrap().0.to_owned()
 }
 
@@ -59,7 +60,7 @@ fn the_readme_shows_what_the_example_shows() {
     let output = scan(&host, &[]);
     let printed = String::from_utf8(output.stdout.clone()).unwrap();
     let command = format!("$ openclaw-doctor scan {}\n", host.stage_root().display());
-    let (printed, shown) = (normal(&(command + &printed), Some(&host)), normal(&shown(), None));
+    let (printed, shown) = (normal(&(command + &printed), Some(&host)), normal(&shown(SCAN), None));
     assert_eq!(output.status.code(), Some(1), "{printed}");
     if proves(&host) {
         assert_eq!(printed, shown);
@@ -71,6 +72,28 @@ fn the_readme_shows_what_the_example_shows() {
         };
         assert_eq!(classes(&printed), classes(&shown));
     }
+}
+
+#[test]
+fn the_readme_shows_how_a_repair_ends() {
+    let host = StuckHost::build().unwrap();
+    if !proves(&host) {
+        eprintln!("this machine cannot prove what the README's could: a repair is not compared");
+        return;
+    }
+    let shown = shown(REPAIR);
+    let (command, shown) = shown.split_once('\n').unwrap();
+    let lines: usize = command.rsplit_once("| tail -n ").unwrap().1.parse().unwrap();
+    assert_eq!(shown.lines().count(), lines);
+
+    let mut doctor = Command::new(DOCTOR);
+    doctor.arg("repair").arg(host.stage_root()).env_remove("COLUMNS").env_remove("NO_COLOR");
+    let output = doctor.stdin(Stdio::null()).output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{printed}");
+    let skipped = printed.lines().count() - lines;
+    let end: Vec<&str> = printed.lines().skip(skipped).collect();
+    assert_eq!(normal(&end.join("\n"), Some(&host)), normal(shown, None));
 }
 
 #[test]
@@ -88,5 +111,5 @@ fn every_link_of_the_readme_leads_somewhere() {
     for target in readme.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0)) {
         assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(target).exists(), "{target}");
     }
-    assert!(readme.lines().count() < 120);
+    assert!(readme.lines().count() < 130);
 }

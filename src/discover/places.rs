@@ -90,7 +90,8 @@ impl Environment {
     }
 }
 
-/// The stage roots of every profile in a home directory, and packages installed there.
+/// The stage roots of every state dir in a home directory: the default one, those of older
+/// releases, and one for each profile found there. Packages: see [`package_places`].
 #[must_use]
 pub fn in_home(home: &Path, origin: &str) -> Vec<RootSpec> {
     let named = STATE_NAMES.iter().map(|state| home.join(state).join(STAGE_NAME));

@@ -1,7 +1,9 @@
 //! The process world, as the kernel's own records show it: who carries a pid, since when, where.
 //!
-//! In: a proc directory and the pids that locks name. Out: [`crate::evidence`] values. Called
-//! by [`crate::scan`]. Judges nothing, prints nothing, changes nothing.
+//! In: a proc directory and the pids that locks name. Out: [`crate::evidence`] values, and
+//! where the running OpenClaw processes keep their state. Called by [`crate::scan`]; also by
+//! [`crate::discover`] for the places and packages of those processes. Judges nothing, prints
+//! nothing, changes nothing.
 
 pub mod identity;
 mod offsets;

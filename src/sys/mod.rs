@@ -1,7 +1,9 @@
 //! The operating system's side: clocks, directories, mounts, bounded waiting.
 //!
-//! The only modules that may open files (with [`crate::process`] and [`crate::discover`]).
-//! They return facts and errors; they judge nothing and print nothing.
+//! Whoever reads files does it with these: [`crate::process`], [`crate::discover`] and
+//! [`crate::scan`]. Only [`crate::remove`], which unlinks, and [`crate::receipt`], which appends,
+//! make system calls on files of their own. What is here returns facts and errors, judges
+//! nothing and prints nothing.
 
 pub mod bounded;
 pub mod clock;

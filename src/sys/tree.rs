@@ -1,8 +1,9 @@
 //! Directories held open, and everything below them reached from there.
 //!
 //! A [`Dir`] pins an inode. Paths below it are resolved by the kernel with openat2(2) so that
-//! no symbolic link, no `..` and no mount leads out. Called by the lock reader and the
-//! remover. Reads are bounded and never block on a FIFO.
+//! no symbolic link, no `..` and no mount leads out. Called by
+//! whatever reads below a directory: [`crate::process`], [`crate::discover`], [`crate::scan`] and
+//! [`crate::remove`]. Reads are bounded and never block on a FIFO.
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, StatxTimestamp};
