@@ -32,13 +32,12 @@ impl Workplaces {
     #[must_use]
     pub fn of_uid(uid: u32, proc: &ProcDir, entries: &[Entry], own_pid: Option<u32>) -> Self {
         let ours = ancestors(proc, own_pid);
-        let mut workplaces = Self::default();
+        let (mut workplaces, mut known) = (Self::default(), Known::new());
         for entry in entries.iter().filter(|entry| entry.euid == uid && !ours.contains(&entry.pid)) {
-            let Ok(dir) = proc.process(entry.pid) else { continue };
-            match places_above(&dir) {
+            match places_above(proc, entry.pid, &mut known) {
                 Ok(places) => {
                     for place in places {
-                        workplaces.by_place.entry(place).or_default().push(entry.pid);
+                        workplaces.by_place.entry(*place).or_default().push(entry.pid);
                     }
                 }
                 // ENOENT: it has gone, or is a kernel thread or a zombie, which work nowhere.
@@ -94,11 +93,31 @@ fn ancestors(proc: &ProcDir, own_pid: Option<u32>) -> HashSet<u32> {
     ours
 }
 
-/// The working directory and every directory above it on the same filesystem.
-fn places_above(process: &ProcessDir) -> Result<Vec<Place>, Errno> {
+/// What lies above a directory, by that directory and the mount it is seen through, which
+/// decides what lies above it.
+type Known = HashMap<(Place, u64), Vec<Place>>;
+
+/// The working directory of a process and every directory above it on the same filesystem.
+///
+/// Most processes share a few working directories: one system call for each process, and a
+/// climb for each directory.
+fn places_above<'a>(proc: &ProcDir, pid: u32, known: &'a mut Known) -> Result<&'a [Place], Errno> {
+    let cwd = stat(proc.dir(), format!("{pid}/cwd").as_bytes(), AtFlags::STATX_DONT_SYNC)?;
+    let key = |meta: &Meta| ((meta.device, meta.inode), meta.mount_id);
+    if cwd.mount_id != 0 && known.contains_key(&key(&cwd)) {
+        return Ok(known.get(&key(&cwd)).map(Vec::as_slice).unwrap_or_default());
+    }
+    let (start, places) = climb(&proc.process(pid)?)?;
+    let places_of = known.entry(key(&start)).or_default();
+    *places_of = places;
+    Ok(places_of)
+}
+
+fn climb(process: &ProcessDir) -> Result<(Meta, Vec<Place>), Errno> {
     let mut here = Dir::from(process.pin_link("cwd")?);
     let cached = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-    let mut meta = stat(&here, b"", cached)?;
+    let start = stat(&here, b"", cached)?;
+    let mut meta = start;
     let mut places = vec![(meta.device, meta.inode)];
     while places.len() < MAX_DEPTH {
         let Ok(parent) = here.parent() else { break };
@@ -109,5 +128,5 @@ fn places_above(process: &ProcessDir) -> Result<Vec<Place>, Errno> {
         places.push((above.device, above.inode));
         (here, meta) = (parent, above);
     }
-    Ok(places)
+    Ok((start, places))
 }
