@@ -98,18 +98,18 @@ const HARMLESS_VERSION_WORDS: &str = "\
 /// The words of our own sentences, wherever they are put together (a test reads the sources).
 const OUR_WORDS: &str = "\
     1 2 9p a add afs again alive an and another answer are arguments as at away bcachefs be behind btrfs bubblewrap \
-    bwrap by cannot ceph check cifs compare container container's containers dead descriptors devtmpfs diod DIR dir \
-    directories directory dmesg environment erofs error exfat exported exports ext2 ext3 ext4 f2fs file filesystem \
-    filesystem's findmnt firejail for found free from fuse fuse.glusterfs fuse.mergerfs fuse.overlayfs fuse.rclone \
-    fuse.s3fs fuse.sshfs fuseblk ganesha.nfsd gfs2 give glusterfsd hand here hidden hidepid home host id if initial \
-    inside installed is it its jfs keeps kernel ksmbd leave lies link list listed lock lock's long look looking \
-    lustre machine machines maps may memory minijail0 missing mount mounted mounts name names namespace NFS nfs nfs4 \
-    nilfs2 no not nothing now nsjail ocfs2 of on one open OpenClaw openclaw-doctor options or os other our out \
-    outside overlay own owner package PATH path PID pid pids process processes procfs proves qemu ramfs read resolve \
-    root roots run running runs runsc s safely sandbox second see server share shown shows sibling sight single smb \
-    smb2 smb3 smbd so squashfs stage stands start state sudo sydbox symbolic takes that the theirs there this those \
-    thread threads through tmpfs to told too took u9fs umount unmount user users vboxsf version vfat virtiofs \
-    virtiofsd was what where whether which whose with without writes xfs zfs";
+    bwrap by called cannot ceph check cifs compare container container's containers dead descriptors devtmpfs diod \
+    DIR dir directories directory dmesg environment erofs error exfat exported exports ext2 ext3 ext4 f2fs file \
+    filesystem filesystem's findmnt firejail for found free from fuse fuse.glusterfs fuse.mergerfs fuse.overlayfs \
+    fuse.rclone fuse.s3fs fuse.sshfs fuseblk ganesha.nfsd gfs2 give glusterfsd hand here hidden hidepid home host id \
+    if initial inside installed is it its jfs keeps kernel ksmbd leads leave lies link list listed lock lock's long \
+    look looked looking lustre machine machines maps may memory minijail0 missing mount mounted mounts name names \
+    namespace NFS nfs nfs4 nilfs2 no not nothing now nsjail ocfs2 of on one open OpenClaw openclaw-doctor options or \
+    os other our out outside overlay own owner package PATH path PID pid pids process processes procfs proves qemu \
+    ramfs read resolve root roots run running runs runsc s safely sandbox second see server share shown shows \
+    sibling sight single smb smb2 smb3 smbd so squashfs stage stands start state sudo sydbox symbolic takes that the \
+    theirs there this those thread threads through tmpfs to told too took u9fs umount unmount user users vboxsf \
+    version vfat virtiofs virtiofsd was what where whether which who whose with without writes xfs zfs";
 /// Fields of records that hold numbers which prove.
 const HARMLESS_FIELDS: &[&str] = &["pid", "starttime", "startTime", "startedAt", "createdAtMs", "maxHoldMs"];
 

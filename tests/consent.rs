@@ -173,16 +173,17 @@ fn a_request_to_end_leaves_the_rest_and_is_reported() {
     assert_eq!(answer.code(), 1);
 }
 
-/// A proven lock that comes after the question is not removed either.
+/// Who ends the run at a question has what needs no word done.
 #[test]
-fn an_interrupt_stops_the_proven_ones_too() {
+fn what_is_proven_goes_before_anybody_is_asked() {
     let asked = Asked::of(1);
     let proven = asked.stage.lock("openclaw-2026.4.29-ffffffffffff", DEPS, Some(&record(dead_pid(), Some(7))));
     let mut terminal = asked.repair(&["--assume-single-writer"]);
     terminal.answers(CTRL_C);
     let answer = terminal.end();
-    assert_eq!(answer.lock_at(proven.strip_prefix(asked.stage.path()).unwrap())["outcome"], "not-attempted");
-    assert!(proven.join("owner.json").exists());
+    assert_eq!(answer.lock_at(proven.strip_prefix(asked.stage.path()).unwrap())["outcome"], "removed");
+    assert!(!proven.exists());
+    assert_eq!(answer.json()["summary"]["not_attempted"], 1);
 }
 
 /// Lets the test change the lock while the question stands, then says yes.
