@@ -7,7 +7,7 @@ use crate::evidence::{ProcSource, Vantage, View};
 use crate::process::identity::Reader;
 use crate::process::proc_dir::ProcDir;
 use crate::process::roots::{self, Package, Running};
-use crate::process::table::Sweep;
+use crate::process::table::{Entry, Sweep};
 use crate::process::vantage::{self, Sight};
 use crate::quote::shell_word;
 use crate::record::PID_LIMIT;
@@ -88,8 +88,13 @@ impl World {
 
     pub(super) fn find_running(&mut self, problems: &mut Vec<Problem>) {
         let (Some(proc), Some(sweep)) = (self.proc.clone(), &self.sweep) else { return };
-        let (entries, reader, now) = (sweep.entries.clone(), self.reader, clock::read());
-        match bounded::run(LOOK_LIMIT, move || roots::running(&proc, &entries, &reader, &now)) {
+        let suspects: Vec<Entry> = sweep.entries.iter().filter(|entry| entry.may_be_runtime).copied().collect();
+        if suspects.is_empty() {
+            // A thread that has nothing to look at would still have to wait for its turn.
+            return;
+        }
+        let (reader, now) = (self.reader, clock::read());
+        match bounded::run(LOOK_LIMIT, move || roots::running(&proc, &suspects, &reader, &now)) {
             Some(running) => self.running = running,
             None => problems.push(Problem {
                 path: self.proc.as_ref().map(|proc| proc.path().to_owned()).unwrap_or_default(),
