@@ -8,6 +8,7 @@
 //! through the descriptor of the directory that was judged, so that whatever stands at its
 //! path now is not reached; rmdir(2) takes an empty directory only, so that a lock that was
 //! taken again meanwhile stays whole.
+#![expect(clippy::disallowed_methods, reason = "the one place that removes")]
 
 use crate::discover::FoundLock;
 use crate::discover::lock::{self, LockReading};

@@ -16,6 +16,10 @@ pub(crate) struct Look {
 }
 
 impl Look {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "NO_COLOR, TERM and COLUMNS speak of the terminal, which is looked at here"
+    )]
     pub(crate) fn new(color: Color) -> Self {
         let stdout = std::io::stdout();
         let terminal = stdout.is_terminal();

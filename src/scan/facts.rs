@@ -163,6 +163,7 @@ impl<'a> Gatherer<'a> {
 }
 
 /// Whether the kernel knows a living or unreaped process by this pid in our own namespace.
+#[expect(clippy::disallowed_methods, reason = "the one place that asks")]
 fn answers(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
     pid.is_some_and(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).is_ok())

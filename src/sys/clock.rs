@@ -1,4 +1,5 @@
 //! Reads the clocks, once per judgement.
+#![expect(clippy::disallowed_methods, reason = "the one place that reads the clocks")]
 
 use crate::units::{ClockReading, EpochMs};
 use rustix::time::{ClockId, Timespec, clock_gettime};
