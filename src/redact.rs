@@ -422,7 +422,7 @@ mod tests {
         for source in sources {
             let (code, _) = source.split_once("#[cfg(test)]").unwrap_or((source, ""));
             let code = code.replace("b'\"'", "").replace("\\\"", "");
-            let code: String = code.lines().filter(|line| !line.trim().starts_with("//")).collect();
+            let code: String = code.lines().filter(|line| !line.trim().starts_with(['/', '#'])).collect();
             for sentence in code.split('"').skip(1).step_by(2).filter(|literal| literal.contains(' ')) {
                 let words = sentence.split([' ', '(']).filter(|word| !word.contains(['{', '}']));
                 for word in words.map(|word| word.trim_end_matches(['.', ',', ';', ':', ')', '\u{2026}'])) {
