@@ -109,7 +109,6 @@ fn control_a_recursive_delete_makes_two_owners() {
     let rules = Rules { name, doctors: Doctors::RecursiveDelete, until_harm: true, ..WAITING_PEERS };
     let tally = play(rules, place());
     assert!(tally.by_doctor > 0 && tally.doubles > 0, "the control shows nothing: {tally:?}");
-    assert!(tally.rounds < 5_000, "the control is slow: {tally:?}");
 }
 
 #[test]
@@ -126,5 +125,4 @@ fn control_a_recursive_delete_takes_a_late_record() {
     };
     let tally = play(rules, place());
     assert!(tally.by_doctor > 0, "the control shows nothing: {tally:?}");
-    assert!(tally.rounds < 5_000, "the control is slow: {tally:?}");
 }
