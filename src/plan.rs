@@ -66,10 +66,8 @@ pub fn intent(family: &Family, verdict: &Verdict, allowed: Allowed) -> Intent {
     let answer = if allowed.named { Basis::Named } else { Basis::Answer };
     match &verdict.standing {
         Standing::Held => Intent::Leave(Left::Active),
-        _ if family.removal == Removal::Never => Intent::Leave(Left::NeverRemoved),
-        // A proof is a warrant on any basis; only such a family has none for it.
-        Standing::Proven(_) => Intent::Leave(Left::NeverRemoved),
-        Standing::Leaning(leaning) => {
+        // A proof is a warrant on any basis, but for such a family.
+        Standing::Leaning(leaning) if family.removal != Removal::Never => {
             let askable = Warrant::new(family, verdict, answer).is_some();
             if allowed.interactive && !allowed.yes && askable {
                 Intent::Ask(answer)
@@ -77,6 +75,7 @@ pub fn intent(family: &Family, verdict: &Verdict, allowed: Allowed) -> Intent {
                 Intent::Leave(Left::NeedsWord(*leaning))
             }
         }
+        Standing::Proven(_) | Standing::Leaning(_) => Intent::Leave(Left::NeverRemoved),
     }
 }
 

@@ -123,13 +123,12 @@ impl Act<'_, '_> {
 
     fn remove_unless_stopped(&mut self, lock: &JudgedLock, warrant: &Warrant) -> Outcome {
         if self.has_stopped() {
-            return Outcome::new(OutcomeKind::NotAttempted, "the run was stopped before its turn");
+            return not_attempted();
         }
         self.remove(lock, warrant)
     }
 
     fn ask(&mut self, lock: &JudgedLock, basis: Basis) -> (Option<Basis>, Outcome) {
-        let not_attempted = || Outcome::new(OutcomeKind::NotAttempted, "the run was stopped before its turn");
         if self.has_stopped() {
             return (None, not_attempted());
         }
@@ -183,7 +182,7 @@ impl Act<'_, '_> {
             about_to: &mut |reading| {
                 let Some(receipt) = receipt.as_deref_mut() else { return Ok(()) };
                 receipt.intent(lock, reading, warrant.basis()).map_err(|error| {
-                    let why = format!("the receipt cannot be written: {error}; nothing is removed without it");
+                    let why = no_receipt(&error);
                     receipt_failed = Some(why.clone());
                     why
                 })
@@ -205,13 +204,34 @@ impl Act<'_, '_> {
         }
         match self.receipt.as_deref_mut().map(|receipt| receipt.outcome(lock, &outcome)) {
             Some(Err(error)) => {
-                let why = format!("the receipt cannot be written: {error}; nothing is removed without it");
-                self.receipt_failed = Some(why);
+                self.receipt_failed = Some(no_receipt(&error));
                 let detail = format!("it was {}, but its receipt has no outcome: {error}", outcome.kind.word());
                 Outcome::new(OutcomeKind::Failed, detail)
             }
             _ => outcome,
         }
+    }
+}
+
+fn not_attempted() -> Outcome {
+    Outcome::new(OutcomeKind::NotAttempted, "the run was stopped before its turn")
+}
+
+fn no_receipt(error: &std::io::Error) -> String {
+    format!("the receipt cannot be written: {error}; nothing is removed without it")
+}
+
+impl Handled {
+    /// The word for what became of it; absent in a dry run.
+    #[must_use]
+    pub fn kind(&self) -> Option<OutcomeKind> {
+        self.outcome.as_ref().map(|outcome| outcome.kind)
+    }
+
+    /// Whether the lock does not stand any more.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        matches!(self.kind(), Some(OutcomeKind::Removed | OutcomeKind::AlreadyGone))
     }
 }
 
@@ -230,12 +250,9 @@ impl Left {
 /// The exit code of a repair: 4 a removal failed, 3 incomplete, 1 something remains, 0 clean.
 #[must_use]
 pub fn exit_code(scan: &Scan, handled: &[Handled]) -> u8 {
-    use OutcomeKind::{AlreadyGone, Failed, Refused, Removed};
-    let kind = |handled: &Handled| handled.outcome.as_ref().map(|outcome| outcome.kind);
-    let remains = |handled: &Handled| {
-        handled.intent != Intent::Leave(Left::Active) && !matches!(kind(handled), Some(Removed | AlreadyGone))
-    };
-    if handled.iter().any(|handled| matches!(kind(handled), Some(Failed | Refused))) {
+    use OutcomeKind::{Failed, Refused};
+    let remains = |handled: &Handled| handled.intent != Intent::Leave(Left::Active) && !handled.is_gone();
+    if handled.iter().any(|handled| matches!(handled.kind(), Some(Failed | Refused))) {
         4
     } else if !scan.problems.is_empty() {
         3

@@ -156,37 +156,8 @@ fn no_field_can_vanish_or_appear_unnoticed() {
     let nowhere = stage.path().join("nowhere");
     let good = valid(&repair(&[stage.path().as_os_str(), nowhere.as_os_str()]));
     let optional = ["path_hex", "raw_hex", "raw_cut_from", "hex"];
-    let mut checked = BTreeSet::new();
-    let mut pointers = Vec::new();
-    fields(&good, String::new(), &mut pointers);
-    for (object, field) in pointers {
-        let shape: Vec<&str> = object.split('/').filter(|part| part.parse::<usize>().is_err()).collect();
-        if !checked.insert((shape.join("/"), field.clone())) {
-            continue;
-        }
-        let mut without = good.clone();
-        without.pointer_mut(&object).unwrap().as_object_mut().unwrap().remove(&field);
-        assert_eq!(errors(&without).is_empty(), optional.contains(&field.as_str()), "{object}/{field} taken away");
-        let mut wrong = good.clone();
-        wrong.pointer_mut(&object).unwrap()[&field] = json!({"of": ["the wrong type"]});
-        assert!(!errors(&wrong).is_empty(), "{object}/{field} is not in the schema");
-    }
-    assert!(checked.len() > 80, "{}", checked.len());
-}
-
-fn fields(value: &Value, at: String, out: &mut Vec<(String, String)>) {
-    match value {
-        Value::Object(map) => {
-            for (name, inner) in map {
-                out.push((at.clone(), name.clone()));
-                fields(inner, format!("{at}/{name}"), out);
-            }
-        }
-        Value::Array(list) => {
-            list.iter().enumerate().for_each(|(index, inner)| fields(inner, format!("{at}/{index}"), out));
-        }
-        _ => {}
-    }
+    let checked = support::every_field_counts(&good, &optional, errors);
+    assert!(checked > 80, "{checked}");
 }
 
 fn words(pointer: &str) -> BTreeSet<String> {

@@ -185,14 +185,9 @@ fn close(out: &mut impl Write, scan: &Scan, handled: &[Handled], args: &RepairAr
     for problem in &scan.problems {
         write_problem(out, problem, look)?;
     }
-    let gone = |handled: &Handled| {
-        let kind = handled.outcome.as_ref().map(|outcome| outcome.kind);
-        matches!(kind, Some(OutcomeKind::Removed | OutcomeKind::AlreadyGone))
-    };
     if !args.dry_run {
-        for (lock, handled) in scan.locks.iter().zip(handled).filter(|(_, handled)| !gone(handled)) {
-            let kind = handled.outcome.as_ref().map(|outcome| outcome.kind);
-            let stuck = matches!(kind, Some(OutcomeKind::Failed | OutcomeKind::Refused));
+        for (lock, handled) in scan.locks.iter().zip(handled).filter(|(_, handled)| !handled.is_gone()) {
+            let stuck = matches!(handled.kind(), Some(OutcomeKind::Failed | OutcomeKind::Refused));
             let first = if stuck { "once the cause above is removed: " } else { "" };
             let next = look.advice(first, &advice(lock, scan), HEAD);
             let next: Vec<String> = next.split('\n').map(visible).collect();

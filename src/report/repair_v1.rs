@@ -122,12 +122,12 @@ impl Serialize for Locks<'_> {
 impl<'a> RepairLock<'a> {
     fn new(lock: &'a JudgedLock, handled: &'a Handled, scan: &'a Scan) -> Self {
         let raw = &lock.found.reading.raw;
-        let removed = handled.outcome.as_ref().is_some_and(|outcome| outcome.kind == OutcomeKind::Removed);
+        let removed = handled.kind() == Some(OutcomeKind::Removed);
         Self {
             lock: Lock::new(lock, scan),
             plan: handled.intent.word(),
             consent: handled.basis,
-            outcome: handled.outcome.as_ref().map(|outcome| outcome.kind),
+            outcome: handled.kind(),
             outcome_detail: handled
                 .outcome
                 .as_ref()

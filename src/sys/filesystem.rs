@@ -53,12 +53,6 @@ impl Filesystem {
         LOCAL.iter().any(|(magic, _)| *magic == self.magic)
     }
 
-    /// Whether it is an overlay, the writable layer of containers.
-    #[must_use]
-    pub fn is_overlay(self) -> bool {
-        self.magic == 0x794C_7630
-    }
-
     /// Whether a removed directory that is held open shows a link count of 0.
     #[must_use]
     pub fn drops_links_of_removed(self) -> bool {

@@ -144,3 +144,39 @@ pub fn lab_required(why: &str) {
     // Not through eprintln!, which the test harness swallows.
     let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
 }
+
+/// Every field of a report taken away, and given a wrong type, in turn: `errors` must notice,
+/// unless a missing one is `optional`. Hands back how many were tried.
+pub fn every_field_counts(good: &Value, optional: &[&str], errors: impl Fn(&Value) -> Vec<String>) -> usize {
+    let mut checked = std::collections::BTreeSet::new();
+    let mut pointers = Vec::new();
+    fields(good, String::new(), &mut pointers);
+    for (object, field) in pointers {
+        let shape: Vec<&str> = object.split('/').filter(|part| part.parse::<usize>().is_err()).collect();
+        if !checked.insert((shape.join("/"), field.clone())) {
+            continue;
+        }
+        let mut without = good.clone();
+        without.pointer_mut(&object).unwrap().as_object_mut().unwrap().remove(&field);
+        assert_eq!(errors(&without).is_empty(), optional.contains(&field.as_str()), "{object}/{field} taken away");
+        let mut wrong = good.clone();
+        wrong.pointer_mut(&object).unwrap()[&field] = serde_json::json!({"of": ["the wrong type"]});
+        assert!(!errors(&wrong).is_empty(), "{object}/{field} is not in the schema");
+    }
+    checked.len()
+}
+
+fn fields(value: &Value, at: String, out: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(map) => {
+            for (name, inner) in map {
+                out.push((at.clone(), name.clone()));
+                fields(inner, format!("{at}/{name}"), out);
+            }
+        }
+        Value::Array(list) => {
+            list.iter().enumerate().for_each(|(index, inner)| fields(inner, format!("{at}/{index}"), out));
+        }
+        _ => {}
+    }
+}
