@@ -6,6 +6,7 @@
 //! nothing, changes nothing.
 
 pub mod identity;
+pub mod kernel_holders;
 mod offsets;
 pub mod openclaw;
 pub mod proc_dir;

@@ -1,8 +1,8 @@
 //! A proc directory (/proc, or another one given with `--proc`), held open.
 
-use crate::sys::tree::{Dir, read_to_end};
-use rustix::fd::OwnedFd;
-use rustix::fs::{Mode, OFlags};
+use crate::sys::tree::{Dir, Meta, read_to_end, stat};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 
@@ -62,11 +62,7 @@ impl ProcDir {
 
     /// The pids that it lists, in no order.
     pub fn pids(&self) -> Result<impl Iterator<Item = Result<u32, Errno>>, Errno> {
-        let entries = rustix::fs::Dir::read_from(&self.dir)?;
-        Ok(entries.filter_map(|entry| match entry {
-            Ok(entry) => entry.file_name().to_str().ok()?.parse().ok().map(Ok),
-            Err(errno) => Some(Err(errno)),
-        }))
+        numbers(&self.dir)
     }
 }
 
@@ -79,6 +75,17 @@ impl ProcessDir {
     /// The target of one of its links.
     pub fn link(&self, name: &str) -> Result<Vec<u8>, Errno> {
         rustix::fs::readlinkat(&self.fd, name, Vec::new()).map(std::ffi::CString::into_bytes)
+    }
+
+    /// The numbers that one of its directories (`fdinfo`, `task`) lists, in no order.
+    pub fn numbers(&self, name: &str) -> Result<impl Iterator<Item = Result<u32, Errno>> + use<>, Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        numbers(rustix::fs::openat(&self.fd, name, flags, Mode::empty())?)
+    }
+
+    /// What one of its magic links (`fd/3`) leads to; what is cached is not asked of a server.
+    pub fn meta(&self, link: &str) -> Result<Meta, Errno> {
+        stat(&self.fd, link.as_bytes(), AtFlags::STATX_DONT_SYNC)
     }
 
     /// Opens what one of its magic links (`root`, `cwd`) leads to.
@@ -94,7 +101,14 @@ impl ProcessDir {
     }
 }
 
-fn read_at(dir: impl rustix::fd::AsFd, name: &str) -> Result<Vec<u8>, Errno> {
+fn numbers<Fd: AsFd>(dir: Fd) -> Result<impl Iterator<Item = Result<u32, Errno>> + use<Fd>, Errno> {
+    Ok(rustix::fs::Dir::read_from(dir)?.filter_map(|entry| match entry {
+        Ok(entry) => entry.file_name().to_str().ok()?.parse().ok().map(Ok),
+        Err(errno) => Some(Err(errno)),
+    }))
+}
+
+fn read_at(dir: impl AsFd, name: &str) -> Result<Vec<u8>, Errno> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let fd = rustix::fs::openat(dir, name, flags, Mode::empty())?;
     read_to_end(&fd, MAX_PROC_BYTES)?.ok_or(Errno::FBIG)

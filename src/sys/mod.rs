@@ -8,6 +8,7 @@
 pub mod bounded;
 pub mod clock;
 pub mod filesystem;
+pub mod kernel_lock;
 pub mod mounts;
 pub mod tree;
 
