@@ -67,15 +67,4 @@ incident() {
     printf '%s\n' "$((held - begun))"
 }
 
-# expect CODE COMMAND...: runs it, with its output on stderr, and fails on any other exit code.
-expect() {
-    local want=$1 got=0
-    shift
-    "$@" </dev/null >&2 || got=$?
-    [ "$got" = "$want" ] || fail "exit code $got, expected $want: $*"
-}
-
 field() { "$node" -p 'JSON.parse(process.argv[1])[process.argv[2]]' "$1" "$2"; }
-
-# By the wall clock, as the record and the waiter's line are.
-now_ms() { printf '%s\n' "$((${EPOCHREALTIME/[.,]/} / 1000))"; }

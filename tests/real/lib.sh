@@ -107,6 +107,16 @@ start_home() {
     contain "$name" "$release" "$@"
 }
 
+# A gateway in start_home's container; the loopback device of a new network namespace is down.
+gateway_command='node /app/dist/index.js gateway run --allow-unconfigured --bind loopback --auth none --port 18789'
+gateway_in_container="ip link set lo up && exec $gateway_command"
+
+# listens PID: whether anything does on the gateway's port, in that process's network namespace.
+listens() {
+    # 18789 in hexadecimal, in state LISTEN.
+    grep -q ':4965 [0-9A-F:]* 0A' "/proc/$1/net/tcp" 2>/dev/null
+}
+
 # contain NAME RELEASE COMMAND...: with the caller's settings, binds and namespaces.
 contain() {
     local name=$1 release=$2 modules
@@ -148,3 +158,14 @@ wait_for() {
     done
     printf '%s\n' "$line"
 }
+
+# expect CODE COMMAND...: runs it, with its output on stderr, and fails on any other exit code.
+expect() {
+    local want=$1 got=0
+    shift
+    "$@" </dev/null >&2 || got=$?
+    [ "$got" = "$want" ] || fail "exit code $got, expected $want: $*"
+}
+
+# By the wall clock, as the record and the waiter's line are.
+now_ms() { printf '%s\n' "$((${EPOCHREALTIME/[.,]/} / 1000))"; }

@@ -104,10 +104,8 @@ keep_lock() {
 
 # A gateway as in a container, killed while it runs. What it leaves is the record.
 record_gateway() {
-    local name=$release-gateway main proc listening=false lock family running_copy
-    local command='node /app/dist/index.js gateway run --allow-unconfigured --bind loopback --auth none --port 18789'
-    # The loopback device of a new network namespace is down.
-    start_home "$name" "$release" bash -c "ip link set lo up && exec $command"
+    local name=$release-gateway main listening=false lock family running_copy
+    start_home "$name" "$release" bash -c "$gateway_in_container"
     local deadline=$((SECONDS + 600))
     until [ -n "$(gateway_locks "$name")" ]; do
         kill -0 "$container" 2>/dev/null || { tail -20 "$work/$name.log" >&2; die "$release: the gateway ended"; }
@@ -115,18 +113,17 @@ record_gateway() {
         sleep 0.5
     done
     main=$(main_process "$container")
-    proc=/proc/$main
-    # 18789 in hexadecimal, in state LISTEN. Not every release gets there without a network.
+    # Not every release gets there without a network.
     deadline=$((SECONDS + 240))
-    until grep -q ':4965 [0-9A-F:]* 0A' "$proc/net/tcp"; do
+    until listens "$main"; do
         kill -0 "$container" 2>/dev/null || { tail -20 "$work/$name.log" >&2; die "$release: the gateway ended"; }
         [ $SECONDS -lt $deadline ] || break
         sleep 0.5
     done
-    if grep -q ':4965 [0-9A-F:]* 0A' "$proc/net/tcp"; then listening=true; fi
+    if listens "$main"; then listening=true; fi
     # What follows the start: schedulers, caches.
     sleep 15
-    cat "$proc/root/proc/locks" >"$work/$name.locks"
+    cat "/proc/$main/root/proc/locks" >"$work/$name.locks"
     running_copy=$work/$name.running
     mkdir -p "$running_copy"
     while read -r lock; do cp "$lock" "$running_copy/"; done < <(gateway_locks "$name")
@@ -140,7 +137,7 @@ record_gateway() {
         "$work/$name.tmp"/*) lock=/tmp${lock#"$work/$name.tmp"} ;;
         *) lock=/home/node${lock#"$work/$name.home"} ;;
         esac
-        keep_lock "$family" "$name" "$lock" "{\"how\":\"$command, killed while it ran\"}"
+        keep_lock "$family" "$name" "$lock" "{\"how\":\"$gateway_command, killed while it ran\"}"
     done < <(gateway_locks "$name")
     gateway_run=$work/$name.json
     "$node" "$here/list-left.mjs" "$work/$name.home" "$work/$name.tmp" "$work/$name.locks" "$listening" >"$gateway_run"
