@@ -79,6 +79,10 @@ pub struct LockFacts {
     pub candidates: Vec<Candidate>,
     /// Living processes that work in the directory that the lock guards.
     pub in_use: InUse,
+    /// The kernel says that somebody holds what the lock's owner holds together with it.
+    pub coordinator_held: bool,
+    /// Its name is one that only OpenClaw gives, or it stands where OpenClaw puts such a name.
+    pub surely_openclaws: bool,
 }
 
 /// File times. Absent: the filesystem does not keep it, or there is no such file.

@@ -4,7 +4,8 @@
 
 use crate::evidence::{Candidate, Life, LockFacts, Reach, SoleAccess, Vantage, View};
 use crate::family::{Family, Removal};
-use crate::record::Owner;
+use crate::record::{Owner, Record};
+use crate::restraint::Restraint;
 use crate::units::EpochMs;
 use crate::verdict::{Classification, Leaning, Reason, Standing, Verdict};
 use std::fmt;
@@ -48,7 +49,19 @@ pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
         Reason::RecordMissing => unwritten("there is no owner record", lock, view),
         Reason::RecordEmpty => unwritten("the owner record is empty", lock, view),
         Reason::RecordTruncated => unwritten("the owner record is cut short", lock, view),
-        Reason::RecordNotJson => unwritten("the owner record is not JSON", lock, view),
+        Reason::RecordNotJson => unwritten("the owner record is garbled", lock, view),
+        Reason::OwnerNotRecorded => unwritten("a lock of this kind names nobody", lock, view),
+        Reason::KernelLockHeld => match owning(lock) {
+            Some(process) => format!("the kernel says that {} holds a lock on this file", name(process)),
+            None => "the kernel says that this file is locked, by a process that cannot be seen from here".to_owned(),
+        },
+        Reason::CoordinatorHeld => {
+            let named = owner.map(|owner| format!("whatever /proc shows of pid {}, ", owner.pid)).unwrap_or_default();
+            format!(
+                "{named}the kernel says that a living process holds the file beside it that ends with .sqlite, which OpenClaw holds for as long as this lock"
+            )
+        }
+        Reason::KernelLockUnknown => "it cannot be told whether the kernel's lock on this file is held".to_owned(),
         Reason::RecordUnreadable => "the owner record may not be read by this user".to_owned(),
         Reason::RecordWithoutPid => unwritten("the record names no pid: a lease", lock, view),
         Reason::RecordNotObject => impossible("it is not a JSON object"),
@@ -67,6 +80,8 @@ pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
         Reason::CreatedAtInvalid => impossible("its time of creation is no number of milliseconds"),
         Reason::LockSymlink => "the lock is a symbolic link, which OpenClaw never makes".to_owned(),
         Reason::LockNotDirectory => "the lock is not a directory, which OpenClaw never makes".to_owned(),
+        Reason::LockNotFile => "the lock is not a regular file, which OpenClaw never makes".to_owned(),
+        Reason::LockNotEmpty => "the lock is a directory that should be empty and is not".to_owned(),
         Reason::ForeignKernelPossible => match &lock.reach {
             Reach::OtherKernelPossible(why) => {
                 format!("{}; but {why}, so the owner may run under another kernel", here(&proc, lock))
@@ -129,7 +144,14 @@ impl fmt::Display for Advice {
 
 /// What an operator does next about a lock that stays.
 #[must_use]
-pub fn advice(family: &Family, lock: &LockFacts, verdict: &Verdict, path: &str, view: &View) -> Advice {
+pub fn advice(
+    family: &Family,
+    lock: &LockFacts,
+    verdict: &Verdict,
+    restraint: Option<&Restraint>,
+    path: &str,
+    view: &View,
+) -> Advice {
     let repair = |flags: &str| format!("openclaw-doctor repair{}{flags} {path}", view.carry);
     let named = || format!("openclaw-doctor repair{} --lock {path} --yes", view.carry);
     match &verdict.standing {
@@ -142,9 +164,42 @@ pub fn advice(family: &Family, lock: &LockFacts, verdict: &Verdict, path: &str, 
             None => Advice::words("wait for the owner to finish"),
         },
         _ if family.removal == Removal::Never => Advice::words("leave it: locks of this kind are never removed"),
+        Standing::Leaning(_) if family.removal == Removal::OnProof => Advice::words(
+            "nobody's word is enough for a lock of this kind: stop every OpenClaw that uses this directory and scan again; what is then still not proven is removed by hand",
+        ),
+        Standing::Proven(_) | Standing::Leaning(Leaning::LikelyStale | Leaning::Undetermined | Leaning::OutOfSight)
+            if let Some(Restraint::InUse(user)) = restraint =>
+        {
+            let held =
+                format!("stop {} (pid {}) first; or, if you know that it does not hold it", user.program, user.pid);
+            Advice::command(&held, named())
+        }
+        Standing::Proven(_) | Standing::Leaning(Leaning::LikelyStale | Leaning::Undetermined | Leaning::OutOfSight)
+            if let Some(Restraint::SelfHealing(user)) = restraint =>
+        {
+            let healed = format!("leave it: {} (pid {}) removes it by itself; if it does not", user.program, user.pid);
+            Advice::command(&healed, named())
+        }
+        Standing::Proven(_) | Standing::Leaning(Leaning::LikelyStale | Leaning::Undetermined)
+            if restraint.is_some() =>
+        {
+            Advice::command(
+                "start OpenClaw, which takes up the interrupted turn and removes it; to give that turn up",
+                repair(" --yes"),
+            )
+        }
         Standing::Proven(_) => Advice::command("", repair("")),
         Standing::Leaning(Leaning::LikelyStale | Leaning::Undetermined) => {
             Advice::command("stop the gateway if you can, then", repair(" --yes"))
+        }
+        // No removal takes what is not of the lock's form, whatever the word.
+        Standing::Leaning(_)
+            if matches!(
+                verdict.reason,
+                Reason::LockSymlink | Reason::LockNotDirectory | Reason::LockNotFile | Reason::LockNotEmpty
+            ) =>
+        {
+            Advice::words("look at what stands there, and remove it by hand if it is nobody's")
         }
         Standing::Leaning(_) if verdict.reason == Reason::RecordUnreadable => {
             Advice::words("run it as root, or as the user who owns the lock")
@@ -152,11 +207,11 @@ pub fn advice(family: &Family, lock: &LockFacts, verdict: &Verdict, path: &str, 
         Standing::Leaning(Leaning::OutOfSight) => {
             let alone = "run it on the host; or, if nothing outside this container writes there";
             match (verdict.reason, view.vantage, &view.lift) {
-                (Reason::SharedVolume, Vantage::Namespace, _) => {
+                (Reason::SharedVolume, Vantage::Namespace, _) if restraint.is_none() => {
                     Advice::command(alone, repair(" --assume-single-writer"))
                 }
-                // The operator's word makes it likely stale, and no proof.
-                (Reason::CarrierNotJavascript, Vantage::Namespace, _) => {
+                // The operator's word makes it likely stale, and no proof; or a proof that is not enough.
+                (Reason::SharedVolume | Reason::CarrierNotJavascript, Vantage::Namespace, _) => {
                     Advice::command(alone, repair(" --assume-single-writer --yes"))
                 }
                 (_, Vantage::Restricted, Some(lift)) => {
@@ -167,6 +222,32 @@ pub fn advice(family: &Family, lock: &LockFacts, verdict: &Verdict, path: &str, 
         }
         Standing::Leaning(Leaning::LikelyHeld) => {
             Advice::command("look first; if you know that nobody holds it", named())
+        }
+    }
+}
+
+/// Why a stale lock is left to OpenClaw, in a sentence.
+#[must_use]
+pub fn left_to(restraint: &Restraint) -> String {
+    match restraint {
+        Restraint::Recovery(Some(version)) => {
+            format!("OpenClaw {version} reads it at its next start, to take up the turn that was interrupted")
+        }
+        Restraint::Recovery(None) => {
+            "OpenClaw 2026.4.25 to 2026.7 reads it at its next start, to take up the turn that was interrupted"
+                .to_owned()
+        }
+        Restraint::InUse(user) => {
+            format!(
+                "{} (pid {}) uses this directory, and nothing on the lock tells whether it holds it",
+                user.program, user.pid
+            )
+        }
+        Restraint::SelfHealing(user) => {
+            format!(
+                "{} (pid {}) uses this directory and removes it by itself when it next needs it",
+                user.program, user.pid
+            )
         }
     }
 }
@@ -196,9 +277,12 @@ pub fn since(lock: &LockFacts) -> Option<EpochMs> {
     lock.record.created_at().or(lock.times.newest())
 }
 
-/// The living process with the recorded pid and start time.
+/// The living process with the recorded pid and start time, or the one that the kernel names.
 #[must_use]
 pub fn owning(lock: &LockFacts) -> Option<&Candidate> {
+    if matches!(lock.record, Record::KernelHeld { .. }) {
+        return lock.candidates.first();
+    }
     let recorded = lock.record.owner()?.start_ticks?;
     lock.candidates.iter().find(|candidate| {
         candidate.life != Life::Dead && !candidate.kernel_thread && candidate.start_ticks.contains(&recorded)

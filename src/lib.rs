@@ -2,8 +2,8 @@
 //! is provably dead.
 //!
 //! Layers, each using only those before it and its own:
-//! 1. [`units`], [`record`], [`evidence`], [`family`]: values; [`quote`]: text made safe to show;
-//! 2. [`verdict`], [`explain`]: pure functions of them;
+//! 1. [`units`], [`release`], [`record`], [`stand_in`], [`evidence`], [`family`]: values; [`quote`]: text made safe to show;
+//! 2. [`verdict`], [`restraint`], [`explain`]: pure functions of them;
 //! 3. [`sys`], [`process`], [`discover`]: the edges, which read the machine;
 //! 4. [`scan`]: gathers facts once and judges them; [`redact`]: takes the names out of it;
 //! 5. [`warrant`], [`plan`]: what may be removed, and on whose word; pure;
@@ -22,10 +22,13 @@ pub mod quote;
 pub mod receipt;
 pub mod record;
 pub mod redact;
+pub mod release;
 pub mod remove;
 pub mod repair;
 pub mod report;
+pub mod restraint;
 pub mod scan;
+pub mod stand_in;
 pub mod sys;
 pub mod units;
 pub mod verdict;

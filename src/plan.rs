@@ -3,7 +3,8 @@
 //! In: a scan and what the operator allowed. Out: one [`Intent`] per lock in scope.
 
 use crate::family::{Family, Removal};
-use crate::scan::Scan;
+use crate::restraint::Restraint;
+use crate::scan::{JudgedLock, Scan};
 use crate::verdict::{Leaning, Standing, Verdict};
 use crate::warrant::{Basis, Warrant};
 
@@ -50,37 +51,47 @@ pub enum Left {
     NeverRemoved,
     /// Not proven, and nobody's word was given.
     NeedsWord(Leaning),
+    /// Not proven, and nobody's word is enough.
+    NeedsProof(Leaning),
+    /// OpenClaw will read it at its next start.
+    Recovery,
+    /// A running OpenClaw removes it by itself.
+    SelfHealing,
+    /// A running OpenClaw may hold it.
+    InUse,
 }
 
 /// Decides for one lock of this family and verdict (docs/removal.md has the table).
 #[must_use]
-pub fn intent(family: &Family, verdict: &Verdict, allowed: Allowed) -> Intent {
+pub fn intent(family: &Family, verdict: &Verdict, restraint: Option<&Restraint>, allowed: Allowed) -> Intent {
     let given = match (allowed.yes, allowed.named) {
         (true, true) => Basis::Named,
         (true, false) => Basis::Yes,
         (false, _) => Basis::Proof,
     };
-    if let Some(warrant) = Warrant::new(family, verdict, given) {
+    if let Some(warrant) = Warrant::new(family, verdict, restraint, given) {
         return Intent::Remove(warrant);
     }
     let answer = if allowed.named { Basis::Named } else { Basis::Answer };
-    match &verdict.standing {
-        Standing::Held => Intent::Leave(Left::Active),
-        // A proof is a warrant on any basis, but for such a family.
-        Standing::Leaning(leaning) if family.removal != Removal::Never => {
-            let askable = Warrant::new(family, verdict, answer).is_some();
-            if allowed.interactive && !allowed.yes && askable {
-                Intent::Ask(answer)
-            } else {
-                Intent::Leave(Left::NeedsWord(*leaning))
-            }
-        }
-        Standing::Proven(_) | Standing::Leaning(_) => Intent::Leave(Left::NeverRemoved),
+    let askable = || Warrant::new(family, verdict, restraint, answer).is_some();
+    if allowed.interactive && !allowed.yes && askable() {
+        return Intent::Ask(answer);
     }
+    Intent::Leave(match (&verdict.standing, family.removal, restraint) {
+        (Standing::Held, ..) => Left::Active,
+        (_, Removal::Never, _) => Left::NeverRemoved,
+        (Standing::Leaning(leaning), Removal::OnProof, _) => Left::NeedsProof(*leaning),
+        (_, _, Some(Restraint::SelfHealing(_))) => Left::SelfHealing,
+        (_, _, Some(Restraint::InUse(_))) => Left::InUse,
+        (Standing::Leaning(leaning), ..) => Left::NeedsWord(*leaning),
+        // A proof is a warrant on any basis, but for a restraint.
+        (Standing::Proven(_), ..) => Left::Recovery,
+    })
 }
 
 /// Decides for every lock of a scan, in its order.
 #[must_use]
 pub fn plan(scan: &Scan, allowed: Allowed) -> Vec<Intent> {
-    scan.locks.iter().map(|lock| intent(lock.found.family, &lock.verdict, allowed)).collect()
+    let intent = |lock: &JudgedLock| intent(lock.found.family, &lock.verdict, lock.restraint.as_ref(), allowed);
+    scan.locks.iter().map(intent).collect()
 }

@@ -6,14 +6,16 @@
 
 use crate::units::{EpochMs, StartTicks};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use std::collections::BTreeSet;
 use std::fmt;
+use std::time::UNIX_EPOCH;
 
 /// Largest record that is read, in bytes. OpenClaw writes under 1 KiB.
 pub const MAX_RECORD_BYTES: u64 = 64 * 1024;
 
 /// Largest pid that a Linux kernel can hand out (`PID_MAX_LIMIT` of include/linux/threads.h).
-pub const PID_LIMIT: u64 = 4_194_304;
+/// Not /proc/sys/kernel/pid_max: since Linux 6.14 each PID namespace has its own, and a
+/// container's may be larger than ours.
+pub const PID_LIMIT: u32 = 4_194_304;
 
 /// What a lock's record says of its owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +32,16 @@ pub enum Record {
     Hostile(Hostility),
     /// The record is there and this run may not read it.
     Unreadable,
+    /// A lock whose form has no record: a bare directory.
+    NotRecorded,
+    /// The kernel's own lock on the file, and who holds it, as a pid of our PID namespace; absent
+    /// where the kernel names none (fcntl(2): an open file description, another namespace).
+    KernelHeld {
+        /// The holder.
+        pid: Option<u32>,
+    },
+    /// Whether the kernel's lock is held cannot be told.
+    KernelUnknown,
     /// A lease without a pid.
     Anonymous {
         /// When the lock was taken, by the writer's wall clock.
@@ -92,7 +104,7 @@ pub enum Hostility {
     PidTooLarge,
     /// The start time is not a whole number of ticks.
     StartTicksInvalid,
-    /// The time of creation is not a whole number of milliseconds.
+    /// The time of creation is no time.
     CreatedAtInvalid,
     /// The record is larger than [`MAX_RECORD_BYTES`].
     TooLarge,
@@ -106,16 +118,39 @@ pub enum Hostility {
     LockSymlink,
     /// The lock should be a directory and is not.
     LockNotDirectory,
+    /// The lock should be a file and is not.
+    LockNotFile,
+    /// The lock should be an empty directory and holds something.
+    LockNotEmpty,
 }
 
-/// Reads a record of the runtime-deps form: `pid`, `starttime` (ticks, from 2026.4.29) and
-/// `createdAtMs` (epoch milliseconds), in any order, other keys allowed.
+/// The keys of a JSON record.
+#[derive(Debug, Clone, Copy)]
+pub struct Keys {
+    /// The pid.
+    pub pid: &'static str,
+    /// The start time, in clock ticks.
+    pub start_ticks: &'static str,
+    /// The time of creation: the first of these that is there.
+    pub created_at: &'static [(&'static str, Unit)],
+}
+
+/// How a time is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Whole milliseconds since 1970.
+    Milliseconds,
+    /// RFC 3339 in UTC, as JavaScript's `toISOString` writes it.
+    Rfc3339,
+}
+
+/// Reads a JSON object with these keys, in any order, other keys allowed. What follows
+/// may be whitespace: from 2026.7.2-beta.7 a token is written in it.
 ///
 /// Numbers are read as JavaScript reads them (`7.0` is 7), bytes that are not UTF-8 as Node
 /// decodes them (U+FFFD), so that we see what OpenClaw would see.
-/// `pid_max` is the kernel's (`/proc/sys/kernel/pid_max`).
 #[must_use]
-pub fn parse_runtime_deps(bytes: &[u8], pid_max: u64) -> Record {
+pub fn parse_json(bytes: &[u8], keys: &Keys) -> Record {
     if bytes.is_empty() {
         return Record::Empty;
     }
@@ -130,43 +165,58 @@ pub fn parse_runtime_deps(bytes: &[u8], pid_max: u64) -> Record {
         }
         Err(_) => return Record::NotJson,
     };
-    let created_at = match fields.created_at_ms.map(Scalar::whole) {
+    let created = keys.created_at.iter().find_map(|(key, unit)| Some((fields.get(key)?, unit)));
+    let created_at = match created.map(|(value, unit)| value.moment(*unit)) {
         None => None,
-        Some(Whole::Negative | Whole::Fractional | Whole::NotANumber | Whole::TooLarge) => {
-            return Record::Hostile(Hostility::CreatedAtInvalid);
-        }
-        Some(Whole::Of(ms)) => match i64::try_from(ms) {
-            Ok(ms) => Some(EpochMs(ms)),
-            Err(_) => return Record::Hostile(Hostility::CreatedAtInvalid),
-        },
+        Some(None) => return Record::Hostile(Hostility::CreatedAtInvalid),
+        Some(moment) => moment,
     };
-    let start_ticks = match fields.starttime.map(Scalar::whole) {
+    let start_ticks = match fields.get(keys.start_ticks).map(Scalar::whole) {
         None => None,
         Some(Whole::Of(ticks)) => Some(StartTicks(ticks)),
         Some(_) => return Record::Hostile(Hostility::StartTicksInvalid),
     };
-    let Some(pid) = fields.pid else {
-        return Record::Anonymous { created_at };
-    };
-    let pid = match pid.whole() {
-        Whole::Of(0) => return Record::Hostile(Hostility::PidZero),
-        Whole::Of(pid) if pid <= pid_max.min(PID_LIMIT) => pid,
-        Whole::Of(_) | Whole::TooLarge => return Record::Hostile(Hostility::PidTooLarge),
-        Whole::Negative => return Record::Hostile(Hostility::PidNegative),
-        Whole::Fractional => return Record::Hostile(Hostility::PidFractional),
-        Whole::NotANumber => return Record::Hostile(Hostility::PidNotANumber),
-    };
-    match u32::try_from(pid) {
-        Ok(pid) => Record::Owner(Owner { pid, start_ticks, created_at }),
-        Err(_) => Record::Hostile(Hostility::PidTooLarge),
+    match fields.get(keys.pid) {
+        None => Record::Anonymous { created_at },
+        Some(pid) => owner(&pid.whole(), start_ticks, created_at),
     }
 }
 
-#[derive(Default)]
-struct Fields {
-    pid: Option<Scalar>,
-    starttime: Option<Scalar>,
-    created_at_ms: Option<Scalar>,
+/// Reads `<pid>:<epoch milliseconds>` and a newline.
+#[must_use]
+pub fn parse_pid_colon_ms(bytes: &[u8]) -> Record {
+    if bytes.is_empty() {
+        return Record::Empty;
+    }
+    let Some(line) = bytes.strip_suffix(b"\n") else {
+        let cut_short = bytes.iter().all(|byte| byte.is_ascii_digit() || *byte == b':');
+        return if cut_short { Record::Truncated } else { Record::NotJson };
+    };
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = |text: &str| is_number(text).then(|| text.parse::<u64>().ok());
+    let parts = std::str::from_utf8(line).ok().and_then(|line| line.split_once(':'));
+    match parts.and_then(|(pid, at)| Some((number(pid)?, number(at)?))) {
+        Some((pid, Some(at))) => match i64::try_from(at) {
+            Ok(at) => owner(&pid.map_or(Whole::TooLarge, Whole::Of), None, Some(EpochMs(at))),
+            Err(_) => Record::Hostile(Hostility::CreatedAtInvalid),
+        },
+        Some((_, None)) => Record::Hostile(Hostility::CreatedAtInvalid),
+        None => Record::NotJson,
+    }
+}
+
+fn owner(pid: &Whole, start_ticks: Option<StartTicks>, created_at: Option<EpochMs>) -> Record {
+    match pid {
+        Whole::Of(0) => Record::Hostile(Hostility::PidZero),
+        Whole::Of(pid) => match u32::try_from(*pid).ok().filter(|pid| *pid <= PID_LIMIT) {
+            Some(pid) => Record::Owner(Owner { pid, start_ticks, created_at }),
+            None => Record::Hostile(Hostility::PidTooLarge),
+        },
+        Whole::TooLarge => Record::Hostile(Hostility::PidTooLarge),
+        Whole::Negative => Record::Hostile(Hostility::PidNegative),
+        Whole::Fractional => Record::Hostile(Hostility::PidFractional),
+        Whole::NotANumber => Record::Hostile(Hostility::PidNotANumber),
+    }
 }
 
 enum TopLevel {
@@ -175,12 +225,21 @@ enum TopLevel {
     Other,
 }
 
+/// The keys of an object and their values, sorted.
+struct Fields(Vec<(String, Scalar)>);
+
+impl Fields {
+    fn get(&self, key: &str) -> Option<&Scalar> {
+        self.0.iter().find(|(known, _)| known == key).map(|(_, value)| value)
+    }
+}
+
 /// A value as far as a record needs it.
-#[derive(Clone, Copy)]
 enum Scalar {
     Unsigned(u64),
     Negative,
     Float(f64),
+    Text(String),
     Other,
 }
 
@@ -193,10 +252,10 @@ enum Whole {
 }
 
 impl Scalar {
-    fn whole(self) -> Whole {
+    fn whole(&self) -> Whole {
         /// 2^53: above it a double no longer counts every integer.
         const EXACT: f64 = 9_007_199_254_740_992.0;
-        match self {
+        match *self {
             Self::Unsigned(value) => Whole::Of(value),
             Self::Negative => Whole::Negative,
             Self::Float(value) if value < 0.0 => Whole::Negative,
@@ -204,8 +263,23 @@ impl Scalar {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range, checked above")]
             Self::Float(value) if value.fract() == 0.0 => Whole::Of(value as u64),
             Self::Float(_) => Whole::Fractional,
-            Self::Other => Whole::NotANumber,
+            Self::Text(_) | Self::Other => Whole::NotANumber,
         }
+    }
+
+    fn moment(&self, unit: Unit) -> Option<EpochMs> {
+        let ms = match (unit, self) {
+            (Unit::Milliseconds, value) => match value.whole() {
+                Whole::Of(ms) => i64::try_from(ms).ok()?,
+                _ => return None,
+            },
+            (Unit::Rfc3339, Self::Text(text)) => {
+                let time = humantime::parse_rfc3339(text).ok()?;
+                i64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok()?
+            }
+            (Unit::Rfc3339, _) => return None,
+        };
+        Some(EpochMs(ms))
     }
 }
 
@@ -218,20 +292,13 @@ impl<'de> Deserialize<'de> for TopLevel {
                 f.write_str("JSON")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TopLevel, A::Error> {
-                let mut fields = Fields::default();
-                let mut seen = BTreeSet::new();
-                let mut twice = false;
-                while let Some(key) = map.next_key::<String>()? {
-                    let value = map.next_value::<Scalar>()?;
-                    match key.as_str() {
-                        "pid" => fields.pid = Some(value),
-                        "starttime" => fields.starttime = Some(value),
-                        "createdAtMs" => fields.created_at_ms = Some(value),
-                        _ => {}
-                    }
-                    twice |= !seen.insert(key);
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry::<String, Scalar>()? {
+                    fields.push(field);
                 }
-                Ok(if twice { TopLevel::DuplicateKeys } else { TopLevel::Object(fields) })
+                fields.sort_by(|(one, _), (other, _)| one.cmp(other));
+                let twice = fields.windows(2).any(|pair| matches!(pair, [(one, _), (other, _)] if one == other));
+                Ok(if twice { TopLevel::DuplicateKeys } else { TopLevel::Object(Fields(fields)) })
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<TopLevel, A::Error> {
                 while seq.next_element::<Scalar>()?.is_some() {}
@@ -280,8 +347,8 @@ impl<'de> Deserialize<'de> for Scalar {
             fn visit_bool<E: de::Error>(self, _: bool) -> Result<Scalar, E> {
                 Ok(Scalar::Other)
             }
-            fn visit_str<E: de::Error>(self, _: &str) -> Result<Scalar, E> {
-                Ok(Scalar::Other)
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Scalar, E> {
+                Ok(Scalar::Text(text.to_owned()))
             }
             fn visit_unit<E: de::Error>(self) -> Result<Scalar, E> {
                 Ok(Scalar::Other)
@@ -304,10 +371,15 @@ impl<'de> Deserialize<'de> for Scalar {
 mod tests {
     use super::*;
 
-    const PID_MAX: u64 = 4_194_304;
+    const KEYS: Keys =
+        Keys { pid: "pid", start_ticks: "starttime", created_at: &[("createdAtMs", Unit::Milliseconds)] };
 
     fn parse(text: &str) -> Record {
-        parse_runtime_deps(text.as_bytes(), PID_MAX)
+        parse_bytes(text.as_bytes())
+    }
+
+    fn parse_bytes(bytes: &[u8]) -> Record {
+        parse_json(bytes, &KEYS)
     }
 
     #[test]
@@ -357,23 +429,22 @@ mod tests {
         }
         let deep = format!("{{\"a\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
         assert_eq!(parse(&deep), Record::Hostile(TooDeep));
-        assert_eq!(parse_runtime_deps(b"{\"pid\":40000}", 32_768), Record::Hostile(PidTooLarge));
     }
 
     #[test]
     fn every_prefix_of_a_real_record_is_empty_or_truncated() {
         let whole = b"{\n  \"pid\": 7,\n  \"starttime\": 483361,\n  \"createdAtMs\": 1777458804809\n}";
-        assert_eq!(parse_runtime_deps(b"", PID_MAX), Record::Empty);
+        assert_eq!(parse_bytes(b""), Record::Empty);
         for end in 1..whole.len() {
             let prefix = whole.get(..end).unwrap_or_default();
-            assert_eq!(parse_runtime_deps(prefix, PID_MAX), Record::Truncated, "{end}");
+            assert_eq!(parse_bytes(prefix), Record::Truncated, "{end}");
         }
     }
 
     #[test]
     fn what_is_not_json_is_said_to_be_not_json() {
         for bytes in [&b"pid 7"[..], b"\0\0\0\0", b"\xef\xbb\xbf{\"pid\":7}", b"{\"pid\":7}x", b"{pid:7}"] {
-            assert_eq!(parse_runtime_deps(bytes, PID_MAX), Record::NotJson, "{bytes:?}");
+            assert_eq!(parse_bytes(bytes), Record::NotJson, "{bytes:?}");
         }
     }
 
@@ -385,6 +456,58 @@ mod tests {
 
     #[test]
     fn bytes_outside_utf8_do_not_hide_a_living_owner() {
-        assert!(parse_runtime_deps(b"{\"pid\":7,\"host\":\"\xff\"}", PID_MAX).owner().is_some());
+        assert!(parse_bytes(b"{\"pid\":7,\"host\":\"\xff\"}").owner().is_some());
+    }
+
+    #[test]
+    fn each_keys_unit_is_its_own() {
+        let keys = Keys {
+            pid: "pid",
+            start_ticks: "startTime",
+            created_at: &[("createdAt", Unit::Rfc3339), ("startedAt", Unit::Milliseconds)],
+        };
+        let read = |text: &str| parse_json(text.as_bytes(), &keys);
+        let named = |ticks, at| Record::Owner(Owner { pid: 7, start_ticks: ticks, created_at: Some(EpochMs(at)) });
+        let at = "\"createdAt\":\"2026-05-01T20:18:48.682Z\"";
+        let ticks = Some(StartTicks(9));
+        assert_eq!(read(&format!("{{\"pid\":7,{at},\"startTime\":9}}")), named(ticks, 1_777_666_728_682));
+        assert_eq!(read(&format!("{{\"pid\":7,{at},\"starttime\":9}}")), named(None, 1_777_666_728_682));
+        assert_eq!(read("{\"pid\":7,\"startedAt\":5}"), named(None, 5));
+        for broken in ["5", "\"5\"", "null", "\"yesterday\"", "\"1969-12-31T23:59:59.999Z\""] {
+            let text = format!("{{\"pid\":7,\"createdAt\":{broken}}}");
+            assert_eq!(read(&text), Record::Hostile(Hostility::CreatedAtInvalid), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_token_in_whitespace_after_the_record_is_no_damage() {
+        let token = format!("{}{}\n", "\t".repeat(8), " \t".repeat(64));
+        assert_eq!(parse(&format!("{{\"pid\":7}}\n{token}")), parse("{\"pid\":7}"));
+    }
+
+    #[test]
+    fn a_line_of_pid_and_milliseconds_names_its_owner() {
+        let read = |text: &str| parse_pid_colon_ms(text.as_bytes());
+        let created_at = Some(EpochMs(1_777_458_804_809));
+        assert_eq!(read("7:1777458804809\n"), Record::Owner(Owner { pid: 7, start_ticks: None, created_at }));
+        for (text, expected) in [
+            ("", Record::Empty),
+            ("7:17774", Record::Truncated),
+            ("7", Record::Truncated),
+            ("\n", Record::NotJson),
+            ("7\n", Record::NotJson),
+            (":5\n", Record::NotJson),
+            ("7:\n", Record::NotJson),
+            ("+7:5\n", Record::NotJson),
+            ("7:5\n\n", Record::NotJson),
+            ("-1:5\n", Record::NotJson),
+            ("0:5\n", Record::Hostile(Hostility::PidZero)),
+            ("4194305:5\n", Record::Hostile(Hostility::PidTooLarge)),
+            ("99999999999999999999999:5\n", Record::Hostile(Hostility::PidTooLarge)),
+            ("7:99999999999999999999999\n", Record::Hostile(Hostility::CreatedAtInvalid)),
+            ("7:18446744073709551615\n", Record::Hostile(Hostility::CreatedAtInvalid)),
+        ] {
+            assert_eq!(read(text), expected, "{text:?}");
+        }
     }
 }

@@ -8,6 +8,8 @@
 
 use crate::discover::version_of;
 use crate::evidence::{LockFacts, Reach, SoleAccess};
+use crate::family;
+use crate::restraint::Restraint;
 use crate::scan::{Blocks, JudgedLock, Scan};
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
@@ -104,14 +106,15 @@ const OUR_WORDS: &str = "\
     fuse.rclone fuse.s3fs fuse.sshfs fuseblk ganesha.nfsd gfs2 give glusterfsd hand here hidden hidepid home host id \
     if initial inside installed is it its jfs keeps kernel ksmbd leads leave lies link list listed lock lock's long \
     look looked looking lustre machine machines maps may memory minijail0 missing mount mounted mounts name names \
-    namespace NFS nfs nfs4 nilfs2 no not nothing now nsjail ocfs2 of on one open OpenClaw openclaw-doctor options or \
+    namespace NFS nfs nfs4 nilfs2 no not nothing now nsjail ocfs2 of on one only open OpenClaw openclaw-doctor options or \
     os other our out outside overlay own owner package PATH path PID pid pids process processes procfs proves qemu \
     ramfs read resolve root roots run running runs runsc s safely sandbox second see server share shown shows \
     sibling sight single smb smb2 smb3 smbd so squashfs stage stands start state sudo sydbox symbolic takes that the \
     theirs there this those thread threads through tmpfs to told too took u9fs umount unmount user users vboxsf \
     version vfat virtiofs virtiofsd was what where whether which who whose with without writes xfs zfs";
 /// Fields of records that hold numbers which prove.
-const HARMLESS_FIELDS: &[&str] = &["pid", "starttime", "startTime", "startedAt", "createdAtMs", "maxHoldMs"];
+const HARMLESS_FIELDS: &[&str] =
+    &["pid", "doctorPid", "starttime", "doctorStarttime", "startTime", "startedAt", "createdAtMs", "maxHoldMs"];
 
 /// Replaces everything in a scan that may name a person, a host or a session.
 pub fn redact(scan: &mut Scan) {
@@ -125,6 +128,9 @@ pub fn redact(scan: &mut Scan) {
     }
     for lock in &mut scan.locks {
         names.lock(lock);
+    }
+    for idle in &mut scan.idle {
+        idle.path = names.path(&idle.path);
     }
     for look_alike in &mut scan.look_alikes {
         look_alike.path = names.path(&look_alike.path);
@@ -169,6 +175,15 @@ impl Pseudonyms {
             Blocks::No(why) => Blocks::No(self.text(why)),
             Blocks::Unknown(why) => Blocks::Unknown(self.text(why)),
         };
+        lock.state_dir = lock.state_dir.as_deref().map(|dir| self.path(dir));
+        match &mut lock.restraint {
+            Some(Restraint::Recovery(version)) => *version = version.as_deref().map(|version| self.version(version)),
+            Some(Restraint::SelfHealing(user) | Restraint::InUse(user)) => {
+                user.program = self.program(&user.program);
+                user.versions.iter_mut().for_each(|version| *version = self.version(version));
+            }
+            None => {}
+        }
         self.facts(&mut lock.facts);
     }
 
@@ -229,8 +244,15 @@ impl Pseudonyms {
                 if HARMLESS_HASHES.contains(&hash) { hash.to_owned() } else { self.of("package", hash.as_bytes()) };
             return format!("openclaw-{}-{shown_hash}", self.version(version));
         }
-        if crate::family::by_lock_name(part.as_bytes()).is_some() || HARMLESS_PARTS.contains(&text) {
+        if HARMLESS_PARTS.contains(&text) || family::names_place(text) {
             return text.to_owned();
+        }
+        if let Some((head, chosen, tail)) = family::fixed_ends(text) {
+            let chosen = if chosen.is_empty() { String::new() } else { self.of("lock", chosen.as_bytes()) };
+            return format!("{head}{chosen}{tail}");
+        }
+        if let Some(uid) = text.strip_prefix("openclaw-").filter(|uid| is_pid(uid)) {
+            return format!("openclaw-{}", self.of("uid", uid.as_bytes()));
         }
         match text.strip_prefix(".openclaw-") {
             Some(_) => format!(".openclaw-{}", self.of("profile", part.as_bytes())),
@@ -283,7 +305,8 @@ fn is_ours(word: &str) -> bool {
         || is_in(OUR_WORDS, word)
         || HARMLESS_PROGRAMS.contains(&word)
         || SYSTEM_WORDS.contains(word)
-        || ["--proc", "--assume-single-writer", "-l", "DIR", "/proc"].contains(&word)
+        || family::by_name(word).is_some()
+        || ["--family", "--proc", "--assume-single-writer", "-l", "DIR", "/proc"].contains(&word)
         || namespace.is_some_and(|id| id.len() <= 10 && id.bytes().all(|byte| byte.is_ascii_digit()))
         || pids()
         || is_plain_version(word)

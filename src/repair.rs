@@ -138,13 +138,14 @@ impl Act<'_, '_> {
                 self.stopped = true;
                 (None, not_attempted())
             }
-            Reply::Yes => match Warrant::new(lock.found.family, &lock.verdict, basis) {
-                Some(warrant) => {
-                    self.session.look_again();
-                    (Some(basis), self.remove(lock, &warrant))
+            Reply::Yes => {
+                self.session.look_again();
+                let restraint = self.session.restraint(lock, self.scan);
+                match Warrant::new(lock.found.family, &lock.verdict, restraint.as_ref(), basis) {
+                    Some(warrant) => (Some(basis), self.remove(lock, &warrant)),
+                    None => (None, Outcome::new(OutcomeKind::HeldBack, "a running OpenClaw uses its directory now")),
                 }
-                None => (None, Outcome::new(OutcomeKind::HeldBack, "no word is enough for it")),
-            },
+            }
         }
     }
 
@@ -176,7 +177,6 @@ impl Act<'_, '_> {
         let outcome = Removal {
             lock: &lock.found,
             warrant,
-            pid_max: session.pid_max(),
             patience: self.patience.min(TURN_LIMIT),
             judge_again: &mut |reading| session.judge_again(lock, reading),
             about_to: &mut |reading| {
@@ -243,6 +243,12 @@ impl Left {
             Self::Active => "a living process holds it".to_owned(),
             Self::NeverRemoved => "locks of this kind are never removed".to_owned(),
             Self::NeedsWord(leaning) => format!("not proven ({}), and nobody's word was given", leaning.word()),
+            Self::NeedsProof(leaning) => {
+                format!("not proven ({}), and nobody's word is enough for a lock of this kind", leaning.word())
+            }
+            Self::Recovery => "recovery: OpenClaw reads it at its next start and removes it itself".to_owned(),
+            Self::InUse => "in-use: a running OpenClaw uses its directory and may hold it".to_owned(),
+            Self::SelfHealing => "self-healing: a running OpenClaw removes it itself".to_owned(),
         }
     }
 }

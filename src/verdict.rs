@@ -130,6 +130,12 @@ pub enum Reason {
     CheckpointPossible,
     NotProcfs,
     ProcessTableUnreadable,
+    OwnerNotRecorded,
+    LockNotFile,
+    LockNotEmpty,
+    KernelLockHeld,
+    KernelLockUnknown,
+    CoordinatorHeld,
 }
 
 impl Reason {
@@ -173,6 +179,12 @@ impl Reason {
         Self::CheckpointPossible,
         Self::NotProcfs,
         Self::ProcessTableUnreadable,
+        Self::OwnerNotRecorded,
+        Self::LockNotFile,
+        Self::LockNotEmpty,
+        Self::KernelLockHeld,
+        Self::KernelLockUnknown,
+        Self::CoordinatorHeld,
     ];
 }
 
@@ -195,6 +207,8 @@ impl From<Hostility> for Reason {
             Hostility::RecordHardLinked => Self::RecordHardLinked,
             Hostility::LockSymlink => Self::LockSymlink,
             Hostility::LockNotDirectory => Self::LockNotDirectory,
+            Hostility::LockNotFile => Self::LockNotFile,
+            Hostility::LockNotEmpty => Self::LockNotEmpty,
         }
     }
 }
@@ -208,7 +222,7 @@ pub struct Verdict {
     pub reason: Reason,
     /// Whether it may be removed, and on whose word.
     pub standing: Standing,
-    /// The row of the design's table that decided, 1 to 7.
+    /// The row of docs/evidence.md that decided: 1 to 7, and 8 for a kernel's lock.
     pub row: u8,
 }
 
@@ -236,6 +250,10 @@ impl Verdict {
         Self::leans(row, Classification::LegacyUnverifiable, reason, leaning)
     }
 
+    fn held(row: u8, reason: Reason) -> Self {
+        Self { classification: Classification::Active, reason, standing: Standing::Held, row }
+    }
+
     fn proven(row: u8, classification: Classification, reason: Reason) -> Self {
         Self { classification, reason, standing: Standing::Proven(Proof(())), row }
     }
@@ -245,13 +263,17 @@ impl Verdict {
 /// away is applied.
 #[must_use]
 pub fn judge(family: &Family, lock: &LockFacts, view: &View) -> Verdict {
-    withdraw(by_rows(family, lock, view), lock, view)
+    let verdict = withdraw(by_rows(family, lock, view), lock, view);
+    // Whatever /proc shows: the holder may live where this run cannot look, and the kernel sees it.
+    let is_held = matches!(verdict.standing, Standing::Held);
+    if lock.coordinator_held && !is_held { Verdict::held(8, Reason::CoordinatorHeld) } else { verdict }
 }
 
 fn by_rows(family: &Family, lock: &LockFacts, view: &View) -> Verdict {
     use Reason::{RecordEmpty, RecordMissing, RecordNotJson, RecordTruncated};
+    // What may be another program's, and names nobody, is removed by its name only.
     let abandoned = |since: Option<EpochMs>, patience_ms: i64| match since {
-        Some(since) if view.now.since_ms(since) >= patience_ms => Leaning::LikelyStale,
+        Some(since) if lock.surely_openclaws && view.now.since_ms(since) >= patience_ms => Leaning::LikelyStale,
         _ => Leaning::LikelyHeld,
     };
     let unwritten = |reason| {
@@ -263,6 +285,9 @@ fn by_rows(family: &Family, lock: &LockFacts, view: &View) -> Verdict {
         Record::Empty => unwritten(RecordEmpty),
         Record::Truncated => unwritten(RecordTruncated),
         Record::NotJson => unwritten(RecordNotJson),
+        Record::NotRecorded => unwritten(Reason::OwnerNotRecorded),
+        Record::KernelHeld { .. } => Verdict::held(8, Reason::KernelLockHeld),
+        Record::KernelUnknown => Verdict::unverifiable(8, Reason::KernelLockUnknown, Leaning::LikelyHeld),
         Record::Unreadable => Verdict::unverifiable(2, Reason::RecordUnreadable, Leaning::LikelyHeld),
         Record::Hostile(hostility) => Verdict::unverifiable(2, Reason::from(*hostility), Leaning::LikelyHeld),
         Record::Anonymous { created_at } => {
@@ -277,7 +302,8 @@ fn by_rows(family: &Family, lock: &LockFacts, view: &View) -> Verdict {
 /// The newest sign of the writer; `None` if a time that may be the newest cannot be told.
 fn last_sign(lock: &LockFacts) -> Option<EpochMs> {
     let newest = lock.times.newest();
-    let complete = lock.record == Record::Missing || lock.times.record_modified.is_some();
+    let no_file = matches!(lock.record, Record::Missing | Record::NotRecorded);
+    let complete = no_file || lock.times.record_modified.is_some();
     newest.filter(|_| complete && lock.times.lock_modified.is_some())
 }
 
@@ -319,7 +345,7 @@ fn ticks_match(owner: &Owner, twins: &[&Candidate], lock: &LockFacts) -> Verdict
     if twins.iter().all(contradicted) {
         return Verdict::unverifiable(4, Reason::IdentityContradicted, Leaning::LikelyHeld);
     }
-    Verdict { classification: Classification::Active, reason: Reason::OwnerAlive, standing: Standing::Held, row: 4 }
+    Verdict::held(4, Reason::OwnerAlive)
 }
 
 /// Row 5: somebody has the pid, and the record cannot tell whether it is the owner.

@@ -4,6 +4,7 @@
 //! that a living process holds, nor for a family that is never removed, whatever was asked.
 
 use crate::family::{Family, Removal};
+use crate::restraint::Restraint;
 use crate::verdict::{Leaning, Standing, Verdict};
 use serde::Serialize;
 
@@ -29,9 +30,9 @@ pub struct Warrant {
 }
 
 impl Warrant {
-    /// A warrant on this basis, if the verdict and the family allow it (DESIGN section 4).
+    /// A warrant on this basis, if verdict, family and restraint allow it (docs/removal.md).
     #[must_use]
-    pub fn new(family: &Family, verdict: &Verdict, basis: Basis) -> Option<Self> {
+    pub fn new(family: &Family, verdict: &Verdict, restraint: Option<&Restraint>, basis: Basis) -> Option<Self> {
         use Leaning::{LikelyHeld, LikelyStale, OutOfSight, Undetermined};
         let allowed = match (&verdict.standing, basis) {
             (Standing::Held, _) => false,
@@ -41,8 +42,18 @@ impl Warrant {
             (Standing::Leaning(leaning), Basis::Answer) => matches!(leaning, LikelyStale | Undetermined | OutOfSight),
             (Standing::Leaning(LikelyStale | Undetermined | OutOfSight | LikelyHeld), Basis::Named) => true,
         };
-        let basis = if verdict.proof() { Basis::Proof } else { basis };
-        (allowed && family.removal == Removal::OnWarrant).then(|| Self { basis, verdict: verdict.clone() })
+        let family_allows = match family.removal {
+            Removal::OnWarrant | Removal::AfterRecovery(_) => true,
+            Removal::OnProof => verdict.proof(),
+            Removal::Never => false,
+        };
+        let unrestrained = match restraint {
+            None => true,
+            Some(Restraint::Recovery(_)) => basis != Basis::Proof,
+            Some(Restraint::SelfHealing(_) | Restraint::InUse(_)) => basis == Basis::Named,
+        };
+        let basis = if verdict.proof() && restraint.is_none() { Basis::Proof } else { basis };
+        (allowed && family_allows && unrestrained).then(|| Self { basis, verdict: verdict.clone() })
     }
 
     /// Whose word it is.

@@ -106,6 +106,25 @@ fn a_healthy_host_is_one_line() {
 
 /// A lock that is held for longer than OpenClaw waits is not "nothing to see".
 #[test]
+fn a_repair_of_a_healthy_tree_is_one_line_and_of_a_named_lock_is_told() {
+    let (stage, owner) = (Stage::new(), Living::sleep());
+    let lock = stage.lock("v", DEPS, Some(&record(owner.pid(), Some(owner.ticks()))));
+    let run = |more: &[&OsStr]| {
+        let answer = doctor([OsStr::new("repair")].into_iter().chain(more.iter().copied()));
+        assert_eq!((answer.code(), lock.join("owner.json").exists()), (0, true), "{}{}", answer.out(), answer.err());
+        answer.out()
+    };
+    for more in [&[][..], &["--yes".as_ref()], &["--dry-run".as_ref()]] {
+        let told = run(&[more, &[stage.path().as_os_str()]].concat());
+        assert_eq!(told, "Nothing to repair: 1 lock, each held by its living owner\n", "{more:?}");
+    }
+    let told = run(&["--lock".as_ref(), lock.as_os_str(), "--yes".as_ref()]);
+    for known in [lock.to_str().unwrap(), "active", &owner.pid().to_string(), "leave", "1 lock: 1 held back"] {
+        assert!(told.contains(known), "{known} is not in: {told}");
+    }
+}
+
+#[test]
 fn a_long_held_lock_names_its_process_and_what_to_do() {
     let (stage, owner) = (Stage::new(), Living::sleep());
     let hour_ago = support::now_ms() - 3_600_000;

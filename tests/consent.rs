@@ -11,7 +11,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
-use support::{Answer, DEPS, Living, Stage, dead_pid, doctor, record};
+use support::{Answer, DEPS, Living, Stage, dead_pid, doctor, gateway, record};
 use world::{Doctor, Terminal, age};
 
 const ASKED: &str = "[y/N/e]";
@@ -316,4 +316,34 @@ fn what_was_declined_is_listed_with_its_command() {
     assert!(answer.out().contains("1 declined"), "{}", answer.out());
     let without = doctor(["repair".as_ref(), asked.stage.path().as_os_str()]);
     assert!(without.out().contains(&format!("openclaw-doctor repair --yes {lock}")), "{}", without.out());
+}
+
+/// A yes was given to what was shown: a lock that nobody would clear, or hold.
+#[test]
+fn a_yes_does_not_count_once_an_openclaw_uses_the_state_dir() {
+    // Empty, as a killed owner leaves it, and a guard that names nobody.
+    for (name, release) in [("auth-profiles.json.lock", "2026.4.29"), ("auth-profiles.json.lock.reclaim", "2026.9.6")] {
+        for starts in [false, true] {
+            let tree = Stage::new();
+            let state = tree.path().join(".openclaw");
+            let place = state.join("agents/main/agent");
+            std::fs::create_dir_all(&place).unwrap();
+            let lock = place.join(name);
+            if name.ends_with(".reclaim") {
+                std::fs::create_dir(&lock).unwrap();
+            } else {
+                std::fs::write(&lock, "").unwrap();
+            }
+            support::age(&lock);
+            let mut terminal = Doctor::own().in_terminal(["repair".as_ref(), "--json".as_ref(), state.as_os_str()]);
+            terminal.wait_for(ASKED);
+            let _gateway = starts.then(|| gateway(tree.path(), release, &state));
+            terminal.types("y\n");
+            let answer = terminal.end();
+            let expected = if starts { ("held-back", 1) } else { ("removed", 0) };
+            let judged = answer.lock();
+            assert_eq!((judged["outcome"].as_str().unwrap(), answer.code()), expected, "{name}: {}", answer.out());
+            assert_eq!(lock.exists(), starts, "{name}: {}", answer.out());
+        }
+    }
 }

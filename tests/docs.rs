@@ -1,8 +1,10 @@
 //! What the docs promise is what the binary does, and every page of them can be found.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::disallowed_methods)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
 mod facts;
 
+use openclaw_doctor::family::{FAMILIES, Family, Removal};
+use openclaw_doctor::release::spans;
 use openclaw_doctor::verdict::Reason;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -48,7 +50,7 @@ fn every_line_of_the_design_s_table_ends_in_the_class_that_the_rules_name() {
         .filter(|(_, row)| row.len() == 5)
         .map(|(rule, row)| (row[1].as_str(), (rule, row[3].as_str(), row[4].as_str())))
         .collect();
-    assert_eq!(rules.keys().copied().collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(rules.keys().copied().collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7, 8]);
 
     let mut met = BTreeSet::new();
     for case in facts::table::cases() {
@@ -63,6 +65,88 @@ fn every_line_of_the_design_s_table_ends_in_the_class_that_the_rules_name() {
         }
     }
     assert_eq!(met, exceptions.keys().copied().collect(), "an exception that no case shows");
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A family's section of docs/locks.md, without line breaks.
+fn section(page: &str, family: &Family) -> String {
+    let heading = format!("\n## {}\n", family.name);
+    let sections: Vec<&str> = page.split(&heading).skip(1).collect();
+    assert_eq!(sections.len(), 1, "{} wants one section", family.name);
+    one_line(sections[0].split("\n## ").next().unwrap())
+}
+
+#[test]
+fn every_family_s_section_has_the_words_that_explain_prints() {
+    let page = doc("locks.md");
+    for family in FAMILIES {
+        let section = section(&page, family);
+        let Family { guards, writer, waiting, judged, harm, .. } = family;
+        for words in [guards, writer, waiting, judged, harm] {
+            assert!(section.contains(words), "{}: {words}", family.name);
+        }
+        assert!(section.contains(&format!("OpenClaw {};", spans(family.releases))), "{}: releases", family.name);
+        for pattern in family.names {
+            assert!(section.contains(&format!("`{pattern}`")), "{}: {pattern}", family.name);
+        }
+        let repair = match family.removal {
+            Removal::OnWarrant => "removed on proof or on word",
+            Removal::OnProof => "removed on proof only",
+            Removal::AfterRecovery(_) => "left to OpenClaw's recovery, removed on word",
+            Removal::Never => "never removed",
+        };
+        assert!(section.contains(&format!("**Repair:** {repair}")), "{}: {repair}", family.name);
+        let heals =
+            [family.heals.dead_pid, family.heals.recycled_pid, family.heals.without_pid, family.heals.unwritten];
+        let heals = heals.iter().any(|spans| !spans.is_empty());
+        assert_eq!(section.contains("`self-healing`"), heals, "{}: self-healing", family.name);
+    }
+    let listed = page.matches("**Repair:**").count();
+    assert_eq!(listed, FAMILIES.len(), "a section of a family that is none");
+}
+
+/// What operators search for is the text that they see.
+#[test]
+fn every_text_of_a_waiting_openclaw_leads_to_its_family() {
+    let rows = rows(&doc("locks.md"), "## By what OpenClaw says");
+    let mut texts = 0;
+    for family in FAMILIES {
+        for text in family.waiting.split('“').skip(1).map(|rest| rest.split_once('”').unwrap().0) {
+            let row = rows.iter().find(|row| row[0] == text).unwrap_or_else(|| panic!("{}: {text}", family.name));
+            assert!(row[1].contains(&format!("[{0}](#{0})", family.name)), "{}: {text}", family.name);
+            texts += 1;
+        }
+    }
+    assert!(texts > 20, "{texts}");
+}
+
+/// A family without one of them would be an entry that nobody has seen work.
+#[test]
+fn every_family_has_a_fixture_a_section_and_a_row_of_the_matrix() {
+    let page = doc("locks.md");
+    let records: Vec<PathBuf> =
+        std::fs::read_dir(top().join("fixtures/records")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let in_note = |release: &Path, name: &str| {
+        let note: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(release.join("note.json")).unwrap()).unwrap();
+        note["records"].get(name).is_some()
+    };
+    for family in FAMILIES {
+        let name = family.name;
+        let recorded = records.iter().any(|release| release.join(name).is_dir() || in_note(release, name));
+        let constructed = top().join("fixtures/constructed").join(name).is_dir();
+        assert!(recorded || constructed, "{name} has no fixture");
+        assert!(!section(&page, family).is_empty(), "{name} has no section");
+        let (file, matrix) = if family.removal == Removal::Never {
+            ("never_removed.rs", include_str!("never_removed.rs"))
+        } else {
+            ("repair_matrix.rs", include_str!("repair_matrix.rs"))
+        };
+        assert!(matrix.contains(&format!("\"{name}\"")), "tests/{file} does not name {name}");
+    }
 }
 
 /// The targets of a page's links that stand in this tree.

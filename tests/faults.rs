@@ -3,6 +3,8 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![allow(clippy::disallowed_methods)]
 
+#[path = "faults/files.rs"]
+mod files;
 mod support;
 #[path = "support/world.rs"]
 mod world;

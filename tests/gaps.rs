@@ -6,6 +6,8 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
+#[path = "gaps/files.rs"]
+mod files;
 mod support;
 
 use openclaw_doctor::remove::{Outcome, OutcomeKind, Removal, Step};
@@ -107,13 +109,13 @@ impl Ground {
         assert_eq!(scan.locks.len(), 1, "{:?}", scan.problems);
         let lock = &scan.locks[0];
         let root = session.open_root(&scan.roots[lock.found.root]).unwrap();
-        let warrant = Warrant::new(lock.found.family, &lock.verdict, Basis::Yes).expect("proven, or likely stale");
+        let warrant =
+            Warrant::new(lock.found.family, &lock.verdict, None, Basis::Yes).expect("proven, or likely stale");
         before();
         let outcome = Removal {
             patience: std::time::Duration::from_secs(2),
             lock: &lock.found,
             warrant: &warrant,
-            pid_max: session.pid_max(),
             judge_again: &mut |reading| judge(&session, lock, reading),
             about_to: &mut |_| Ok(()),
             at,

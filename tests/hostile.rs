@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "hostile/files.rs"]
+mod files;
 #[path = "hostile/look.rs"]
 mod look;
 #[path = "hostile/moving.rs"]

@@ -17,6 +17,7 @@ mod lab {
     mod filesystems;
     mod hidden;
     mod in_use;
+    mod kernel;
     mod legacy;
     mod machine;
     mod ordinary_user;

@@ -12,7 +12,7 @@ use openclaw_doctor::evidence::{
     Worker,
 };
 use openclaw_doctor::family::FAMILIES;
-use openclaw_doctor::record::{Hostility, Owner, PID_LIMIT, Record, parse_runtime_deps};
+use openclaw_doctor::record::{Hostility, Owner, PID_LIMIT, Record};
 use openclaw_doctor::units::{EpochMs, StartTicks};
 use openclaw_doctor::verdict::{Classification, Leaning, Reason, Standing, Verdict};
 use proptest::prelude::*;
@@ -44,7 +44,7 @@ fn rank(verdict: &Verdict) -> Rank {
 }
 
 fn moment() -> impl Strategy<Value = Option<EpochMs>> {
-    let ages = vec![0, 29_999, 30_000, 60_001, 600_000, 3_600_000, 90_000_000, -90_000_000];
+    let ages = vec![0, 29_999, 30_000, 60_001, 600_000, 1_800_000, 3_600_000, 90_000_000, -90_000_000];
     prop_oneof![
         1 => Just(None),
         8 => prop::sample::select(ages).prop_map(|age| Some(EpochMs(NOW.0 - age))),
@@ -67,10 +67,17 @@ fn record() -> impl Strategy<Value = Record> {
         Record::Unreadable,
         Record::Hostile(Hostility::NotAnObject),
         Record::Hostile(Hostility::LockSymlink),
+        Record::Hostile(Hostility::LockNotFile),
+        Record::Hostile(Hostility::LockNotEmpty),
+        Record::NotRecorded,
+        Record::NotRecorded,
+        Record::KernelHeld { pid: Some(PID) },
+        Record::KernelHeld { pid: None },
+        Record::KernelUnknown,
     ];
     prop_oneof![
         8 => owner,
-        1 => prop::sample::select(nobody),
+        2 => prop::sample::select(nobody),
         1 => moment().prop_map(|created_at| Record::Anonymous { created_at }),
     ]
 }
@@ -132,15 +139,16 @@ fn lock_facts() -> impl Strategy<Value = LockFacts> {
         prop::collection::vec(candidate(), 0..4),
         prop::bool::weighted(0.15),
         0..3_usize,
+        (prop::bool::weighted(0.05), prop::bool::weighted(0.8)),
     )
-        .prop_map(|(record, times, foreign, own_layer, candidates, worked_in, unknown)| {
+        .prop_map(|(record, times, foreign, own_layer, candidates, worked_in, unknown, told)| {
             let (lock_modified, record_modified, record_born) = times;
-            let missing = record == Record::Missing;
+            let has_file = facts::has_file(&record);
             LockFacts {
                 times: LockTimes {
                     lock_modified,
-                    record_modified: record_modified.filter(|_| !missing),
-                    record_born: record_born.filter(|_| !missing),
+                    record_modified: record_modified.filter(|_| has_file),
+                    record_born: record_born.filter(|_| has_file),
                 },
                 record,
                 reach: if foreign { Reach::OtherKernelPossible("nfs".to_owned()) } else { Reach::ThisKernel },
@@ -150,6 +158,8 @@ fn lock_facts() -> impl Strategy<Value = LockFacts> {
                     by: worked_in.then(|| Worker { pid: 9, program: "npm".to_owned() }).into_iter().collect(),
                     unknown,
                 },
+                coordinator_held: told.0,
+                surely_openclaws: told.1,
             }
         })
 }
@@ -249,6 +259,7 @@ const LOSSES: &[Loss] = &[
     ("a candidate's clock witness", |facts| {
         each_candidate(facts, |c| vec![Candidate { clock_step_ms: None, ..c.clone() }])
     }),
+    ("that only OpenClaw gives such a name", |facts| with_lock(facts, |lock| lock.surely_openclaws = false)),
     ("the record's birth", |facts| with_lock(facts, |lock| lock.times.record_born = None)),
     ("the lock's time of change", |facts| with_lock(facts, |lock| lock.times.lock_modified = None)),
     ("the record's time of change", |facts| with_lock(facts, |lock| lock.times.record_modified = None)),
@@ -262,6 +273,21 @@ const LOSSES: &[Loss] = &[
                 }
             }
             _ => {}
+        })
+    }),
+    ("the kernel's answer", |facts| {
+        with_lock(facts, |lock| {
+            if matches!(lock.record, Record::KernelHeld { .. }) {
+                lock.record = Record::KernelUnknown;
+            }
+        })
+    }),
+    ("the name of who holds the kernel's lock", |facts| {
+        with_lock(facts, |lock| {
+            if let Record::KernelHeld { pid } = &mut lock.record {
+                *pid = None;
+                lock.candidates.clear();
+            }
         })
     }),
     ("the record", |facts| with_lock(facts, |lock| lock.record = Record::Unreadable)),
@@ -351,6 +377,7 @@ proptest! {
         let mut old = facts.clone();
         let Record::Owner(owner) = &mut old.lock.record else { return Ok(()) };
         owner.start_ticks = None;
+        old.lock.coordinator_held = false;
         let verdict = old.judge();
         if old.lock.candidates.iter().any(|candidate| candidate.life != Life::Dead) {
             prop_assert!(!verdict.proof());
@@ -429,9 +456,13 @@ proptest! {
         let verdict = facts.judge();
         let active = verdict.classification == Classification::Active;
         prop_assert_eq!(active, verdict.standing == Standing::Held);
-        prop_assert_eq!(active, verdict.reason == Reason::OwnerAlive);
+        let kernels = matches!(facts.lock.record, Record::KernelHeld { .. });
+        let held = [Reason::OwnerAlive, Reason::KernelLockHeld, Reason::CoordinatorHeld];
+        prop_assert_eq!(active, held.contains(&verdict.reason));
+        prop_assert!(active || !facts.lock.coordinator_held);
+        prop_assert_eq!(kernels, verdict.reason == Reason::KernelLockHeld);
         prop_assert_eq!(verdict.leaning().is_none(), active || verdict.proof());
-        prop_assert!((1..=7).contains(&verdict.row));
+        prop_assert!((1..=8).contains(&verdict.row));
         prop_assert!(Reason::ALL.contains(&verdict.reason));
         prop_assert_eq!(verdict.leaning() == Some(Leaning::Undetermined), verdict.reason == Reason::NotProcfs);
         let stale = [Classification::StaleDeadPid, Classification::StaleRecycledPid];
@@ -441,7 +472,8 @@ proptest! {
         let living = facts.lock.candidates.iter().any(|candidate| candidate.life != Life::Dead);
         match verdict.classification {
             Classification::StaleDeadPid => prop_assert!(!living && facts.lock.record.owner().is_some()),
-            Classification::StaleRecycledPid | Classification::Active => prop_assert!(living),
+            Classification::StaleRecycledPid => prop_assert!(living),
+            Classification::Active => prop_assert!(living || kernels || facts.lock.coordinator_held),
             Classification::LegacyUnverifiable => prop_assert!(!verdict.proof()),
         }
     }
@@ -471,6 +503,41 @@ proptest! {
             || !facts.lock.in_use.by.is_empty()
             || facts.lock.record.owner().is_none();
         prop_assert!(!(doubtful && facts.judge().proof()));
+    }
+
+    /// What the kernel says is held is held, whatever else is known or not; and where it does not
+    /// answer, nothing else answers for it.
+    #[test]
+    fn a_kernels_lock_is_never_removable(facts in any_facts(), pid in any::<Option<u32>>()) {
+        let mut facts = facts;
+        facts.lock.record = Record::KernelHeld { pid };
+        prop_assert_eq!(rank(&facts.judge()), Rank::Held);
+        facts.lock.coordinator_held = true;
+        for record in [Record::KernelUnknown, Record::Missing, facts.lock.record.clone()] {
+            facts.lock.record = record;
+            prop_assert_eq!(rank(&facts.judge()), Rank::Held);
+        }
+        facts.lock.coordinator_held = false;
+        facts.lock.record = Record::KernelUnknown;
+        prop_assert_eq!(rank(&facts.judge()), Rank::LikelyHeld);
+        prop_assert_eq!(facts.judge().row, 8);
+    }
+
+    /// A lock that names nobody is never proven, at any age, by any family's patience.
+    #[test]
+    fn who_names_nobody_is_never_proven(facts in any_facts()) {
+        let mut facts = facts;
+        facts.lock.record = Record::NotRecorded;
+        let verdict = facts.judge();
+        prop_assert!(!verdict.proof());
+        let rank_of = |modified| {
+            let mut facts = facts.clone();
+            facts.lock.times.lock_modified = modified;
+            rank(&facts.judge())
+        };
+        let now = facts.view.now;
+        prop_assert!(rank_of(Some(now)) <= Rank::LikelyHeld);
+        prop_assert!(rank_of(None) <= Rank::LikelyHeld);
     }
 
     /// Law 6: a lock whose twin lives is never proven stale, whatever the other facts; nor is it
@@ -542,15 +609,21 @@ fn is_hostile(reason: Reason) -> bool {
         H::RecordHardLinked,
         H::LockSymlink,
         H::LockNotDirectory,
+        H::LockNotFile,
+        H::LockNotEmpty,
     ]
     .map(Reason::from)
     .contains(&reason)
 }
 
+fn parse(bytes: &[u8]) -> Record {
+    FAMILIES[0].parse(bytes)
+}
+
 /// A record as OpenClaw writes it: its keys in its order, indented by two, a newline at the end;
 /// or in any other order, with other keys between, and not indented.
 fn written() -> impl Strategy<Value = (Owner, String)> {
-    let owner = (1..=u32::try_from(PID_LIMIT).unwrap(), any::<Option<u64>>(), any::<Option<u64>>());
+    let owner = (1..=PID_LIMIT, any::<Option<u64>>(), any::<Option<u64>>());
     let more = prop::collection::vec(("[a-z\u{e9}\\\\\"]{1,8}", "[ -~\u{1f600}\n]{0,12}"), 0..3);
     (owner, more, any::<bool>(), any::<u64>()).prop_map(|((pid, ticks, created), more, as_openclaw, order)| {
         let created = created.map(|ms| ms >> 1);
@@ -584,11 +657,7 @@ proptest! {
     #[test]
     fn a_valid_record_is_read_back((owner, text) in written(), newline in any::<bool>()) {
         let text = if newline { format!("{text}\n") } else { text };
-        prop_assert_eq!(parse_runtime_deps(text.as_bytes(), PID_LIMIT), Record::Owner(owner), "{}", text);
-        if let Some(below) = u64::from(owner.pid).checked_sub(1) {
-            let found = parse_runtime_deps(text.as_bytes(), below);
-            prop_assert_eq!(found, Record::Hostile(Hostility::PidTooLarge));
-        }
+        prop_assert_eq!(parse(text.as_bytes()), Record::Owner(owner), "{}", text);
     }
 
     /// Law 7: a write that was cut anywhere never reads as somebody else's record.
@@ -596,7 +665,7 @@ proptest! {
     fn a_cut_record_names_nobody((_, text) in written()) {
         for end in 0..text.len() {
             let expected = if end == 0 { Record::Empty } else { Record::Truncated };
-            prop_assert_eq!(parse_runtime_deps(&text.as_bytes()[..end], PID_LIMIT), expected, "{} of {}", end, text);
+            prop_assert_eq!(parse(&text.as_bytes()[..end]), expected, "{} of {}", end, text);
         }
     }
 
@@ -607,8 +676,8 @@ proptest! {
         let mut bytes = text.into_bytes();
         let index = at.index(bytes.len());
         bytes[index] = byte;
-        if let Record::Owner(owner) = parse_runtime_deps(&bytes, PID_LIMIT) {
-            prop_assert!((1..=PID_LIMIT).contains(&u64::from(owner.pid)));
+        if let Record::Owner(owner) = parse(&bytes) {
+            prop_assert!((1..=PID_LIMIT).contains(&owner.pid));
         }
     }
 }

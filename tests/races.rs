@@ -5,6 +5,8 @@
 
 #[path = "races/arena.rs"]
 mod arena;
+#[path = "races/files.rs"]
+mod files;
 #[path = "races/processes.rs"]
 mod processes;
 mod support;
@@ -125,4 +127,87 @@ fn control_a_recursive_delete_takes_a_late_record() {
     };
     let tally = play(rules, place());
     assert!(tally.by_doctor > 0, "the control shows nothing: {tally:?}");
+}
+
+const WAITING_FOR_A_FILE: files::Rules = files::Rules {
+    name: "file lock: peers wait, doctors exchange",
+    rounds: 10_000,
+    peers: files::Peers::Wait,
+    doctors: files::Doctors::Exchange,
+    until_harm: false,
+};
+
+#[test]
+fn no_living_owner_of_a_lock_file_loses_it_to_a_doctor() {
+    let _alone = alone();
+    let tally = files::play(WAITING_FOR_A_FILE, place());
+    assert!(tally.rounds >= 10_000, "{tally:?}");
+    assert_eq!((tally.doubles, tally.lost), (0, 0), "{tally:?}");
+    assert_eq!(tally.outcome("failed") + tally.outcome("refused"), 0, "{tally:?}");
+    assert!(!tally.litter, "something of a doctor's is left: {tally:?}");
+    // Every death was cleared by a doctor, except perhaps the last.
+    assert!(tally.outcome("removed") + 1 >= tally.crashes && tally.crashes > 1_000, "{tally:?}");
+    assert!(tally.outcome("changed") > 0, "the doctors never met a lock that had changed: {tally:?}");
+}
+
+/// OpenClaw's own reclaim to 2026.7.1 deletes by path after a look, and makes double owners of its own.
+#[test]
+fn peers_that_reclaim_a_lock_file_by_path_lose_nothing_to_a_doctor() {
+    let _alone = alone();
+    let name = "file lock: peers reclaim, doctors exchange";
+    let rules = files::Rules { name, rounds: 6_000, peers: files::Peers::Reclaim, ..WAITING_FOR_A_FILE };
+    let tally = files::play(rules, place());
+    assert_eq!((tally.doubles_by_doctor, tally.lost_by_doctor), (0, 0), "{tally:?}");
+    assert!(tally.outcome("removed") > 0 && tally.reclaims > 0 && !tally.litter, "{tally:?}");
+    assert!(tally.outcome("changed (put back)") > 0, "no lock was ever put back: {tally:?}");
+
+    let name = "file lock: peers reclaim, no doctor";
+    let tally = files::play(files::Rules { name, rounds: 3_000, doctors: files::Doctors::Absent, ..rules }, place());
+    assert!(tally.by_peer > 0, "what was put down to the peers above is not theirs: {tally:?}");
+}
+
+/// By themselves they make no double owner: here, whatever goes wrong is the doctors' doing.
+#[test]
+fn peers_that_guard_their_reclaim_of_a_lock_file_lose_nothing_to_a_doctor() {
+    let _alone = alone();
+    let name = "file lock: peers guard their reclaim, doctors exchange";
+    let rules = files::Rules { name, rounds: 20_000, peers: files::Peers::Guarded, ..WAITING_FOR_A_FILE };
+    let tally = files::play(rules, place());
+    assert_eq!((tally.doubles, tally.lost), (0, 0), "{tally:?}");
+    assert!(tally.rounds >= 20_000 && tally.outcome("removed") > 0 && tally.reclaims > 0, "{tally:?}");
+    assert!(tally.outcome("changed (put back)") > 0, "no lock was ever put back: {tally:?}");
+    assert!(!tally.litter, "something of a doctor's is left: {tally:?}");
+}
+
+/// Without it, the zeros above would prove nothing.
+#[test]
+fn control_a_look_and_a_delete_by_path_make_two_owners_of_a_lock_file() {
+    let _alone = alone();
+    let name = "file lock: control, doctors look, then delete by path";
+    let rules = files::Rules { name, doctors: files::Doctors::Unlink, until_harm: true, ..WAITING_FOR_A_FILE };
+    let tally = files::play(rules, place());
+    assert!(tally.doubles_by_doctor > 0, "the control shows nothing: {tally:?}");
+}
+
+/// What docs/removal.md compares. Asserted is only what is certain: a look and a delete by path do harm.
+#[test]
+fn what_other_protocols_for_a_lock_file_do() {
+    use files::{Doctors, Peers, Rules};
+    let _alone = alone();
+    for (name, doctors) in [
+        ("file lock: peers guard their reclaim, doctors compare and unlink", Doctors::CompareAndUnlink),
+        ("file lock: peers guard their reclaim, doctors rename aside", Doctors::RenameAside),
+        ("file lock: peers guard their reclaim, doctors look and unlink", Doctors::Unlink),
+        ("file lock: peers guard their reclaim, no doctor", Doctors::Absent),
+    ] {
+        let peers = Peers::Guarded;
+        let tally = files::play(Rules { name, rounds: 3_000, peers, doctors, until_harm: false }, place());
+        assert!(tally.rounds >= 3_000 && tally.crashes > 0, "{tally:?}");
+        assert!(doctors != Doctors::Absent || (tally.doubles, tally.lost) == (0, 0), "{tally:?}");
+        assert!(doctors != Doctors::Unlink || tally.doubles_by_doctor > 0, "{tally:?}");
+    }
+    let name = "file lock: peers clear what names no pid, doctors exchange";
+    let rules = Rules { name, rounds: 3_000, peers: Peers::ReclaimNameless, ..WAITING_FOR_A_FILE };
+    let tally = files::play(rules, place());
+    assert!(tally.stand_ins_deleted > 0 && !tally.litter, "{tally:?}");
 }

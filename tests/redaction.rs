@@ -101,6 +101,8 @@ fn plant() -> Planted {
         put(&stage.join("acme07-hunter2.lock"), b"{}");
     }
 
+    families(&at("home/alicew/.openclaw-hunter2"), pid, ticks);
+
     // Records that say more than they should.
     let said = json!({
         "pid": pid, "starttime": ticks + 1, "createdAtMs": 1_770_000_000_000_u64, "host": "acme07",
@@ -153,6 +155,52 @@ fn plant() -> Planted {
     ];
     Planted { tree, paths, environment, _living: living }
 }
+
+/// Locks whose names and records tell of agents, sessions, channels, accounts and configurations.
+fn families(state: &Path, pid: u32, ticks: u64) {
+    let write = |below: &str, text: String| {
+        std::fs::create_dir_all(state.join(below).parent().unwrap()).unwrap();
+        std::fs::write(state.join(below), text).unwrap();
+    };
+    let said = |key: &str| {
+        json!({
+            "pid": pid, key: ticks + 3, "createdAt": "2026-11-01T10:00:00.000Z", "startedAt": 1_770_000_000_000_u64,
+            "ownerId": "5e55ion-7425-40de-944b-e07fc1f90ae7", "configPath": "/home/alicew/acme07/openclaw.json",
+            "stateDir": "/home/alicew/.openclaw-hunter2", "role": "alicew", "token": "hunter2", "port": 18789,
+        })
+        .to_string()
+    };
+    for below in NAMED {
+        write(below, said(if below.contains("gateway.") { "startTime" } else { "starttime" }));
+    }
+    write("workspace-alicew/memory/.dreams/short-term-promotion.lock", format!("{pid}:1770000000000\n"));
+    write("agents/acme07/agent/openclaw-agent.sqlite.lock", "alicew@acme07 hunter2".to_owned());
+    // Free coordinators, and locks that name nobody.
+    write("tmp/openclaw-8675309/device-identity-alicew.lock.sqlite", String::new());
+    write("tmp/plugin-captures/5e55ion/owner.sqlite", String::new());
+    for below in ["alicew.json.clobber.lock", "credentials/hunter2-pairing.json.lock", "alicew.lock.reclaim"] {
+        std::fs::create_dir_all(state.join(below)).unwrap();
+    }
+}
+
+const NAMED: &[&str] = &[
+    "agents/alicew/sessions/5e55ion-acme07.jsonl.lock",
+    "agents/alicew/sessions/session-locks/alicew-5e55ion.sqlite-transcript.lock",
+    "agents/alicew/sessions/sessions.json.lock",
+    "agents/alicew/sessions/.usage-cost-cache.json.lock",
+    "agents/alicew/agent/auth-profiles.json.lock",
+    "agents/alicew/qmd-write.lock.lock",
+    "credentials/telegram-alicew-allowFrom.json.lock",
+    "credentials/acme07-pairing.json.lock",
+    "feishu/dedup/hunter2.json.lock",
+    "matrix/accounts/alicew/acme07__alicew/hunter2/crypto-idb-snapshot.json.lock",
+    "tools/crabbox/hunter2/acme07.publication.lock",
+    "skill-workshop/locks/alicew-hunter2.target.lock",
+    "tmp/openclaw-8675309/gateway.5b681173.lock",
+    "tmp/openclaw-8675309/gateway.state.lock",
+    "msteams-acme07.json.lock",
+    "exec-approvals.json.lock",
+];
 
 /// The numbers and words that a verdict rests on.
 fn proof(lock: &Value) -> Value {
@@ -239,6 +287,77 @@ fn no_name_survives_and_every_number_that_proves_does() {
             .map(|error| format!("{error} at {}", error.instance_path()))
             .collect();
         assert_eq!(errors, Vec::<String>::new());
+    }
+}
+
+/// What OpenClaw names stays: a ticket is of no use that does not say which kind of lock it is.
+#[test]
+fn of_a_lock_its_kind_and_its_place_stay_and_what_a_user_chose_goes() {
+    let planted = plant();
+    let flags = ["--discover", "--json", "--color=never"];
+    let text = planted.scan(&flags).out();
+    for below in NAMED {
+        assert!(text.contains(below), "{below} is not in the plain report");
+    }
+    for needle in ["18789", "5e55ion-7425", "/home/alicew/acme07/openclaw.json", "hunter2-pairing.json.lock"] {
+        assert!(text.contains(needle), "{needle} is not in the plain report");
+    }
+    let answer = planted.scan(&[&flags[..], &["--redact"]].concat());
+    assert_clean(&answer);
+    let report = answer.json();
+    let paths: Vec<&str> = array(&report, "locks").iter().map(|lock| lock["path"].as_str().unwrap()).collect();
+    let state = paths.iter().find_map(|path| path.strip_suffix("/exec-approvals.json.lock")).unwrap().to_owned();
+    assert!(state.contains("/home/user-1/.openclaw-profile-"), "{state}");
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    for shape in [
+        "agents/dir-#/sessions/lock-#.jsonl.lock",
+        "agents/dir-#/sessions/session-locks/lock-#.sqlite-transcript.lock",
+        "agents/dir-#/sessions/sessions.json.lock",
+        "agents/dir-#/sessions/.usage-cost-cache.json.lock",
+        "agents/dir-#/agent/auth-profiles.json.lock",
+        "agents/dir-#/agent/openclaw-agent.sqlite.lock",
+        "agents/dir-#/qmd-write.lock.lock",
+        "credentials/lock-#-pairing.json.lock",
+        "credentials/lock-#-allowFrom.json.lock",
+        "feishu/dedup/lock-#.json.lock",
+        "matrix/accounts/dir-#/dir-#/dir-#/crypto-idb-snapshot.json.lock",
+        "tools/crabbox/dir-#/lock-#.publication.lock",
+        "tmp/openclaw-uid-#/gateway.lock-#.lock",
+        "tmp/openclaw-uid-#/gateway.state.lock",
+        "msteams-lock-#.json.lock",
+        "lock-#.lock.reclaim",
+        "lock-#.clobber.lock",
+    ] {
+        let matches = |path: &&&str| {
+            let Some(mut rest) = path.strip_prefix(&format!("{state}/")) else { return false };
+            for (index, part) in shape.split('#').enumerate() {
+                if index > 0 {
+                    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+                    let (digits, after) = rest.split_at(digits);
+                    if !number(digits) {
+                        return false;
+                    }
+                    rest = after;
+                }
+                let Some(after) = rest.strip_prefix(part) else { return false };
+                rest = after;
+            }
+            rest.is_empty()
+        };
+        assert!(paths.iter().find(matches).is_some(), "nothing is {shape}:\n{}", paths.join("\n"));
+    }
+    // A hash of the configuration's path would confirm a guessed home; a uuid is of one start.
+    for secret in ["5b681173", "18789", "7425-40de"] {
+        assert!(!answer.out().contains(secret), "{secret}");
+    }
+    // Each state dir is the one of its locks.
+    for lock in array(&report, "locks").iter().filter(|lock| lock["path"].as_str().unwrap().starts_with(&state)) {
+        assert_eq!(lock["state_dir"], state.as_str(), "{lock}");
+    }
+    for flags in [&["--redact", "--discover"][..], &["--redact", "--verbose", "--discover"]] {
+        let told = planted.scan(flags);
+        assert_clean(&told);
+        assert!(told.out().contains(".jsonl.lock") && !told.out().contains("5b681173"), "{}", told.out());
     }
 }
 

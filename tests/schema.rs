@@ -119,7 +119,9 @@ fn the_schema_refuses_a_report_that_breaks_its_promise() {
         (lock(active, "leaning"), json!("likely-held")),
         (lock(dead, "owner/pid"), json!("7")),
         (lock(dead, "owner/start_ticks"), json!(1.5)),
-        (lock(dead, "evidence/rule"), json!(8)),
+        (lock(dead, "evidence/rule"), json!(9)),
+        (lock(dead, "form"), json!("fifo")),
+        (lock(dead, "left_to_openclaw"), json!({"reason": "laziness", "why": "x"})),
         (lock(dead, "times/held_for_ms"), json!("a while")),
         (lock(carrier, "sightings/0/life"), json!("zombie")),
         (lock(carrier, "sightings/0/role"), json!("gateway")),
@@ -164,6 +166,7 @@ fn no_reason_or_class_is_missing_from_the_schema_or_only_there() {
 fn the_other_closed_lists_are_those_of_the_code() {
     use openclaw_doctor::discover::RootKind;
     use openclaw_doctor::evidence::{Life, ProcSource, Role, TimeNamespace, Vantage};
+    use openclaw_doctor::family::Form;
     use openclaw_doctor::verdict::Leaning;
     fn of<T: serde::Serialize>(values: &[T]) -> BTreeSet<String> {
         values.iter().map(|value| serde_json::to_value(value).unwrap().as_str().unwrap().to_owned()).collect()
@@ -172,7 +175,11 @@ fn the_other_closed_lists_are_those_of_the_code() {
     assert_eq!(words("/$defs/vantage/enum"), vantages);
     let sources = of(&[ProcSource::Own, ProcSource::Foreign, ProcSource::NotProcfs, ProcSource::Unreadable]);
     assert_eq!(words("/$defs/host/properties/proc_source/enum"), sources);
-    assert_eq!(words("/$defs/root/properties/kind/enum"), of(&[RootKind::Path, RootKind::Stage, RootKind::Package]));
+    let kinds = [RootKind::Path, RootKind::Stage, RootKind::Package, RootKind::State, RootKind::Temp, RootKind::Config];
+    assert_eq!(words("/$defs/root/properties/kind/enum"), of(&kinds));
+    let forms = [Form::Directory { record: "" }, Form::EmptyDirectory, Form::File, Form::KernelLock];
+    let forms: BTreeSet<String> = forms.iter().map(|form| form.word().to_owned()).collect();
+    assert_eq!(words("/$defs/lock/properties/form/enum"), forms);
     let leanings = of(&[Leaning::LikelyStale, Leaning::Undetermined, Leaning::OutOfSight, Leaning::LikelyHeld]);
     assert_eq!(words("/$defs/lock/properties/leaning/enum"), leanings);
     let sighting = |field: &str| words(&format!("/$defs/sighting/properties/{field}/enum"));

@@ -5,9 +5,13 @@
 mod facts;
 
 use facts::table::{Case, Outcome, cases};
-use facts::{HOUR, NOW, OTHER_TICKS, PID, TAKEN, TICKS, kernel_thread, lease, lock, owner, with_ticks};
+use facts::{
+    Facts, HOUR, NOW, OTHER_TICKS, PID, TAKEN, TICKS, held_by_kernel, kernel_thread, lease, lock, owner, stranger,
+    with_ticks,
+};
 use openclaw_doctor::evidence::{Candidate, Life};
 use openclaw_doctor::explain::{advice, owning, sentence, since, span};
+use openclaw_doctor::family::Removal;
 use openclaw_doctor::record::Record;
 use openclaw_doctor::units::EpochMs;
 use openclaw_doctor::verdict::{Classification, Reason};
@@ -15,7 +19,7 @@ use openclaw_doctor::verdict::{Classification, Reason};
 fn said(case: &Case) -> (String, String) {
     let verdict = case.facts.judge();
     let sentence = sentence(&case.facts.lock, &verdict, &case.facts.view);
-    (sentence, advice(case.facts.family, &case.facts.lock, &verdict, "/data/lock", &case.facts.view).to_string())
+    (sentence, advice(case.facts.family, &case.facts.lock, &verdict, None, "/data/lock", &case.facts.view).to_string())
 }
 
 /// Every word of it that is a number.
@@ -130,9 +134,23 @@ fn no_advice_on_a_held_lock_is_to_remove_it() {
             Outcome::LikelyStale => {
                 assert!(advice.ends_with("openclaw-doctor repair --yes /data/lock"), "{sentence}: {advice}");
             }
+            // The kernel releases it: nobody's word is asked for.
+            Outcome::LikelyHeld if case.facts.family.removal == Removal::Never => {
+                assert!(advice.contains("never removed"), "{sentence}: {advice}");
+                assert!(!advice.contains("openclaw-doctor"), "{sentence}: {advice}");
+            }
             // More rights come before anybody's word.
             Outcome::LikelyHeld if case.expected.1 == Reason::RecordUnreadable => {
                 assert!(advice.contains("as root"), "{sentence}: {advice}");
+            }
+            // What no removal takes, whatever the word.
+            Outcome::LikelyHeld
+                if matches!(
+                    case.expected.1,
+                    Reason::LockSymlink | Reason::LockNotDirectory | Reason::LockNotFile | Reason::LockNotEmpty
+                ) =>
+            {
+                assert!(advice.contains("by hand") && !advice.contains("openclaw-doctor"), "{sentence}: {advice}");
             }
             // By name only, after a look.
             Outcome::LikelyHeld => {
@@ -147,7 +165,7 @@ fn no_advice_on_a_held_lock_is_to_remove_it() {
 #[test]
 fn out_of_sight_is_answered_by_the_command_that_lifts_it() {
     let facts = with_ticks().in_container();
-    let said = advice(facts.family, &facts.lock, &facts.judge(), "/data/lock", &facts.view).to_string();
+    let said = advice(facts.family, &facts.lock, &facts.judge(), None, "/data/lock", &facts.view).to_string();
     assert!(said.starts_with("run it on the host; or, if nothing outside"), "{said}");
     assert!(said.ends_with("openclaw-doctor repair --assume-single-writer /data/lock"), "{said}");
 }
@@ -158,7 +176,7 @@ fn a_kernel_thread_is_never_shown_as_the_owner_to_stop() {
     let verdict = facts.judge();
     assert_eq!(owning(&facts.lock).map(|process| process.pid), Some(PID));
     assert!(sentence(&facts.lock, &verdict, &facts.view).starts_with("openclaw (pid 7) is the recorded owner"));
-    assert!(advice(facts.family, &facts.lock, &verdict, "/data/lock", &facts.view).words.contains("kill 7)"));
+    assert!(advice(facts.family, &facts.lock, &verdict, None, "/data/lock", &facts.view).words.contains("kill 7)"));
     let corpse = with_ticks().and(Candidate { life: Life::Dead, ..owner() });
     assert_eq!(owning(&corpse.lock), None);
 }
@@ -173,6 +191,17 @@ fn an_owner_in_a_container_is_named_by_both_pids_and_its_container() {
     assert!(say(inside.clone()).contains("openclaw (pid 51234 here, 7 in its container)"));
     let contained = Candidate { container: Some("0123456789ab".to_owned()), ..inside };
     assert!(say(contained).contains("openclaw (pid 51234 here, container 0123456789ab)"));
+}
+
+#[test]
+fn who_holds_a_kernels_lock_is_named_if_the_kernel_names_it() {
+    let say = |facts: Facts| sentence(&facts.lock, &facts.judge(), &facts.view);
+    let held = say(held_by_kernel(Some(stranger())));
+    assert_eq!(held, "the kernel says that postgres (pid 7) holds a lock on this file");
+    let nameless = say(held_by_kernel(None));
+    assert!(nameless.contains("cannot be seen from here"), "{nameless}");
+    // Who has the pid of a record is not who the kernel names.
+    assert_eq!(owning(&lock(Record::KernelUnknown).and(owner()).lock), None);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The arguments as the user types them.
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use openclaw_doctor::family;
 use openclaw_doctor::quote::shell_word;
 use openclaw_doctor::scan::Request;
 use std::path::PathBuf;
@@ -114,6 +116,9 @@ pub(crate) struct Common {
     /// Read processes from DIR instead of /proc (a host's /proc mounted in a pod)
     #[arg(long, global = true, value_name = "DIR", default_value = "/proc")]
     pub(crate) proc: PathBuf,
+    /// Only locks of this kind (docs/locks.md); may be given more than once
+    #[arg(long = "family", global = true, value_name = "NAME", value_parser = families(), hide_possible_values = true)]
+    pub(crate) families: Vec<String>,
     /// Vouch that only processes of this container use the directories looked at
     #[arg(long, global = true)]
     pub(crate) assume_single_writer: bool,
@@ -133,6 +138,10 @@ pub(crate) enum Color {
     Auto,
     Always,
     Never,
+}
+
+fn families() -> PossibleValuesParser {
+    PossibleValuesParser::new(family::FAMILIES.iter().map(|family| family.name))
 }
 
 impl Common {
@@ -158,6 +167,7 @@ impl Common {
             discover: self.discover || self.all_users,
             all_users: self.all_users,
             proc: self.proc.clone(),
+            families: self.families.iter().filter_map(|name| family::by_name(name)).collect(),
             assume_single_writer: self.assume_single_writer,
             environment: environment.collect(),
         }

@@ -4,10 +4,13 @@ use super::Failure;
 use super::args::{Common, ExplainArgs};
 use super::scan::with_progress;
 use super::style::Look;
-use super::table::{advice, owner, write_problem};
+use super::table::{advice, idle_line, owner, write_problem};
 use openclaw_doctor::evidence::{Candidate, Life, Reach, SoleAccess, TimeNamespace, Vantage};
 use openclaw_doctor::explain;
+use openclaw_doctor::family::Removal;
 use openclaw_doctor::quote::{visible, visible_path};
+use openclaw_doctor::record::Record;
+use openclaw_doctor::release::spans;
 use openclaw_doctor::report::v1::Summary;
 use openclaw_doctor::scan::{JudgedLock, Scan};
 use openclaw_doctor::units::EpochMs;
@@ -23,8 +26,9 @@ pub(crate) fn run(args: &ExplainArgs, common: &Common) -> Result<u8, Failure> {
     let mut scan = with_progress(&common.request(paths), common);
     if let Some(id) = id {
         scan.locks.retain(|lock| lock.id == id);
+        scan.idle.clear();
     }
-    if scan.locks.is_empty() && scan.problems.is_empty() {
+    if scan.locks.is_empty() && scan.problems.is_empty() && scan.idle.is_empty() {
         return Err(Failure::Usage(format!(
             "no lock {} was found; give the path of a lock, or an id that `openclaw-doctor scan --json` prints without PATHs",
             args.lock.display()
@@ -44,7 +48,10 @@ pub(crate) fn run(args: &ExplainArgs, common: &Common) -> Result<u8, Failure> {
     for problem in &scan.problems {
         write_problem(&mut out, problem, look)?;
     }
-    if scan.locks.is_empty() {
+    for idle in &scan.idle {
+        writeln!(out, "{}", look.prose(&idle_line(idle), 2))?;
+    }
+    if scan.locks.is_empty() && scan.idle.is_empty() {
         let lock = visible_path(&args.lock);
         writeln!(out, "No lock {lock} was found, but it may be where this run could not look")?;
     }
@@ -66,11 +73,17 @@ pub(crate) fn write(out: &mut dyn Write, lock: &JudgedLock, scan: &Scan, look: L
     let (facts, verdict, family) = (&lock.facts, &lock.verdict, lock.found.family);
     line("Lock", &visible_path(&lock.path))?;
     line("Id", &lock.id)?;
-    line("Family", &format!("{}, written by OpenClaw {}; it guards {}", family.name, family.releases, family.guards))?;
+    line(
+        "Family",
+        &format!("{}, written by OpenClaw {}; it guards {}", family.name, spans(family.releases), family.guards),
+    )?;
+    line("Made by", family.writer)?;
     let standing = match verdict.leaning() {
         Some(leaning) => format!("not proven, {}", leaning.word()),
-        None if verdict.proof() => "proven: may be removed without asking".to_owned(),
-        None => "held: never removed".to_owned(),
+        None if !verdict.proof() => "held: never removed".to_owned(),
+        None if family.removal == Removal::Never => "proven; a lock of this kind is never removed".to_owned(),
+        None if lock.restraint.is_some() => "proven; left to OpenClaw".to_owned(),
+        None => "proven: may be removed without asking".to_owned(),
     };
     line("Verdict", &format!("{} ({standing})", verdict.classification.word()))?;
     line("Why", &explain::sentence(facts, verdict, &scan.view))?;
@@ -91,7 +104,11 @@ pub(crate) fn write(out: &mut dyn Write, lock: &JudgedLock, scan: &Scan, look: L
     }
     let (answer, why) = lock.blocks.parts();
     line("Blocks", &format!("{answer}: {why}"))?;
+    if let Some(restraint) = &lock.restraint {
+        line("Left", &format!("to OpenClaw: {}", explain::left_to(restraint)))?;
+    }
     line("Waiting", family.waiting)?;
+    line("Judged", family.judged)?;
     line("If wrong", &format!("after a wrong removal {}", family.harm))?;
     line("Rule", &format!("row {} of docs/evidence.md, {}", verdict.row, reason_code(lock)))?;
     line("Next", &look.advice("", &advice(lock, scan), HEAD))
@@ -117,6 +134,7 @@ fn owner_sentence(lock: &JudgedLock, scan: &Scan) -> String {
                 .map_or_else(|| "no start time".to_owned(), |ticks| format!("start tick {}", ticks.0));
             format!("pid {}, {ticks}, taken {taken}; now {}", record.pid, owner(lock))
         }
+        None if matches!(lock.facts.record, Record::KernelHeld { .. }) => owner(lock),
         None => format!("nobody named; made {taken}"),
     }
 }

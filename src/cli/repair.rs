@@ -3,7 +3,7 @@
 use super::args::{Common, RepairArgs};
 use super::progress::ProgressLine;
 use super::style::Look;
-use super::table::{advice, count, write_problem};
+use super::table::{advice, count, is_remarkable, write_problem};
 use super::{Failure, explain, prompt};
 use openclaw_doctor::evidence::ProcSource;
 use openclaw_doctor::explain as words;
@@ -51,7 +51,13 @@ pub(crate) fn run(args: &RepairArgs, common: &Common) -> Result<u8, Failure> {
     let how =
         How { allowed: Allowed { yes: args.yes, interactive, named: !args.lock.is_empty() }, dry_run: args.dry_run };
     let quiet = common.quiet || args.json;
-    let mut console = Terminal { look: Look::new(common.color), quiet, stop: Arc::clone(&stop), failed: None };
+    let mut console = Terminal {
+        look: Look::new(common.color),
+        quiet,
+        named: how.allowed.named,
+        stop: Arc::clone(&stop),
+        failed: None,
+    };
     let handled = repair(&mut session, &scan, how, receipt.as_mut(), &mut console, &stop);
     let mut out = BufWriter::new(io::stdout().lock());
     let told = match console.failed {
@@ -131,9 +137,16 @@ fn select(scan: &mut Scan, selectors: &[PathBuf]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What is as it should be is not listed, unless it was asked for by name.
+fn tells(named: bool, lock: &JudgedLock, scan: &Scan) -> bool {
+    named || is_remarkable(lock, scan)
+}
+
 struct Terminal {
     look: Look,
     quiet: bool,
+    /// `--lock` was given.
+    named: bool,
     stop: Arc<AtomicBool>,
     failed: Option<io::Error>,
 }
@@ -150,7 +163,8 @@ impl Terminal {
 
 impl Console for Terminal {
     fn plan(&mut self, scan: &Scan, intents: &[Intent]) {
-        for (lock, intent) in scan.locks.iter().zip(intents) {
+        let named = self.named;
+        for (lock, intent) in scan.locks.iter().zip(intents).filter(|(lock, _)| tells(named, lock, scan)) {
             let verdict = verdict(lock, scan);
             let path = visible_path(&lock.path);
             // One line for each lock in a pipe, where lines are counted and searched.
@@ -186,7 +200,10 @@ fn close(out: &mut impl Write, scan: &Scan, handled: &[Handled], args: &RepairAr
         write_problem(out, problem, look)?;
     }
     if !args.dry_run {
-        for (lock, handled) in scan.locks.iter().zip(handled).filter(|(_, handled)| !handled.is_gone()) {
+        let named = !args.lock.is_empty();
+        let left =
+            scan.locks.iter().zip(handled).filter(|(lock, handled)| !handled.is_gone() && tells(named, lock, scan));
+        for (lock, handled) in left {
             let stuck = matches!(handled.kind(), Some(OutcomeKind::Failed | OutcomeKind::Refused));
             let first = if stuck { "once the cause above is removed: " } else { "" };
             let next = look.advice(first, &advice(lock, scan), HEAD);
@@ -209,7 +226,11 @@ fn close(out: &mut impl Write, scan: &Scan, handled: &[Handled], args: &RepairAr
     ];
     let ends: Vec<String> =
         ends.iter().filter(|(number, _)| *number > 0).map(|(number, end)| format!("{number} {end}")).collect();
+    let healthy = !scan.locks.iter().any(|lock| tells(!args.lock.is_empty(), lock, scan));
     match (scan.locks.is_empty(), args.dry_run) {
+        (false, _) if healthy => {
+            writeln!(out, "Nothing to repair: {}, each held by its living owner", count(scan.locks.len(), "lock"))
+        }
         (true, _) => writeln!(out, "Nothing to repair: no locks in {}", count(scan.roots.len(), "root")),
         (false, true) => {
             let planned = |word| handled.iter().filter(|handled| handled.intent.word() == word).count();

@@ -5,39 +5,43 @@
 
 use super::style::Look;
 use comfy_table::{Cell, ContentArrangement, Table, presets};
-use openclaw_doctor::discover::{Problem, RootReport};
+use openclaw_doctor::discover::{Idle, Problem, RootKind, RootReport};
 use openclaw_doctor::evidence::{Candidate, Life, Vantage};
 use openclaw_doctor::explain::{self, Advice};
+use openclaw_doctor::family::Removal;
 use openclaw_doctor::quote::{shell_word, visible, visible_path};
+use openclaw_doctor::record::Record;
 use openclaw_doctor::report::v1::Summary;
+use openclaw_doctor::restraint::Restraint;
 use openclaw_doctor::scan::{JudgedLock, Scan};
 use openclaw_doctor::verdict::{Classification, Leaning};
+use openclaw_doctor::warrant::{Basis, Warrant};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::path::Path;
 
-/// OpenClaw itself gives up waiting after five minutes: a lock held longer is worth a look.
-const LONG_HELD_MS: i64 = 300_000;
 /// Below this width the columns would be too narrow to read.
 const WIDE: u16 = 110;
 
 pub(crate) fn write(out: &mut impl Write, scan: &Scan, scope: &str, look: Look, verbose: bool) -> io::Result<()> {
     let summary = Summary::of(scan);
-    let unremarkable =
-        |lock: &JudgedLock| lock.verdict.classification == Classification::Active && !long_held(lock, scan);
-    let healthy = summary.problems == 0 && summary.look_alikes == 0 && scan.locks.iter().all(unremarkable);
+    let remarkable = |lock: &JudgedLock| is_remarkable(lock, scan);
+    let healthy = summary.problems == 0 && summary.look_alikes == 0 && !scan.locks.iter().any(remarkable);
     if healthy && !verbose {
         return writeln!(out, "{}", look.prose(&healthy_line(scan, &summary), 2));
     }
-    for (index, root) in scan.roots.iter().enumerate() {
-        let locks: Vec<&JudgedLock> = scan.locks.iter().filter(|lock| lock.found.root == index).collect();
-        if locks.is_empty() && !verbose {
-            continue;
-        }
-        write_root(out, root, look)?;
-        if !locks.is_empty() {
-            writeln!(out, "{}", table(&locks, scan, look))?;
-        }
+    for (place, locks) in groups(scan) {
+        write_group(out, place, &locks, scan, look)?;
+        writeln!(out, "{}", table(place, &locks, scan, look))?;
     }
     if verbose {
+        let has_locks = |index: usize| scan.locks.iter().any(|lock| lock.found.root == index);
+        for (_, root) in scan.roots.iter().enumerate().filter(|(index, _)| !has_locks(*index)) {
+            write_place(out, &root.path, &about(root), look)?;
+        }
+        for idle in &scan.idle {
+            writeln!(out, "{}", look.prose(&idle_line(idle), 2))?;
+        }
         for spec in &scan.absent {
             writeln!(
                 out,
@@ -62,7 +66,7 @@ pub(crate) fn write(out: &mut impl Write, scan: &Scan, scope: &str, look: Look, 
     if scan.locks.is_empty() {
         writeln!(out, "{}", look.prose(&healthy_line(scan, &summary), 2))?;
     } else {
-        writeln!(out, "{}", look.prose(&counts(&summary), 2))?;
+        writeln!(out, "{}", look.prose(&counts(scan, &summary), 2))?;
     }
     match next_step(scan, scope) {
         Some(step) => writeln!(out, "Next: {step}"),
@@ -70,11 +74,37 @@ pub(crate) fn write(out: &mut impl Write, scan: &Scan, scope: &str, look: Look, 
     }
 }
 
-fn write_root(out: &mut impl Write, root: &RootReport, look: Look) -> io::Result<()> {
-    let (path, about) = (visible_path(&root.path), about(root));
+/// The locks by the state dir that they belong to, else by the root below which they were found.
+fn groups(scan: &Scan) -> BTreeMap<&Path, Vec<&JudgedLock>> {
+    let mut groups: BTreeMap<&Path, Vec<&JudgedLock>> = BTreeMap::new();
+    for lock in &scan.locks {
+        let root = scan.roots.get(lock.found.root).map(|root| root.path.as_path());
+        let place = lock.state_dir.as_deref().or(root).unwrap_or(Path::new("/"));
+        groups.entry(place).or_default().push(lock);
+    }
+    groups
+}
+
+/// The place, and the roots by which its locks were found.
+fn write_group(out: &mut impl Write, place: &Path, locks: &[&JudgedLock], scan: &Scan, look: Look) -> io::Result<()> {
+    let mut roots: Vec<usize> = locks.iter().map(|lock| lock.found.root).collect();
+    roots.sort_unstable();
+    roots.dedup();
+    let abouts: Vec<String> = roots.iter().filter_map(|root| scan.roots.get(*root)).map(about).collect();
+    let mut distinct = abouts.clone();
+    distinct.dedup();
+    write_place(out, place, &distinct.join(" "), look)
+}
+
+pub(crate) fn idle_line(idle: &Idle) -> String {
+    format!("{}: the file of a kernel lock, which nobody holds; it stays on purpose", visible_path(&idle.path))
+}
+
+fn write_place(out: &mut impl Write, path: &Path, about: &str, look: Look) -> io::Result<()> {
+    let path = visible_path(path);
     let fits = look.width.is_none_or(|width| path.chars().count() + 2 + about.chars().count() <= usize::from(width));
     let gap = if fits { "  " } else { "\n  " };
-    writeln!(out, "{}{gap}{}", look.bold(&path), look.dim(&about))
+    writeln!(out, "{}{gap}{}", look.bold(&path), look.dim(about))
 }
 
 pub(crate) fn write_problem(out: &mut impl Write, problem: &Problem, look: Look) -> io::Result<()> {
@@ -82,20 +112,30 @@ pub(crate) fn write_problem(out: &mut impl Write, problem: &Problem, look: Look)
     writeln!(out, "{}", look.prose(&format!("Problem: {path}: {cause}; {next}"), 2))
 }
 
+/// Whether there is more to say of a lock than that its owner lives.
+pub(crate) fn is_remarkable(lock: &JudgedLock, scan: &Scan) -> bool {
+    lock.verdict.classification != Classification::Active || long_held(lock, scan)
+}
+
 fn long_held(lock: &JudgedLock, scan: &Scan) -> bool {
-    explain::since(&lock.facts).is_some_and(|since| scan.view.now.since_ms(since) > LONG_HELD_MS)
+    let overdue_ms = lock.found.family.overdue_ms;
+    explain::since(&lock.facts).is_some_and(|since| scan.view.now.since_ms(since) > overdue_ms)
 }
 
 fn healthy_line(scan: &Scan, summary: &Summary) -> String {
     let seen = scan.processes.map(|seen| format!("; {} seen", count_processes(seen))).unwrap_or_default();
-    let places = match scan.roots.as_slice() {
-        [] if summary.problems > 0 => return "No locks found, but some may be missed".to_owned(),
-        [] => {
+    // Every machine has these, with OpenClaw or without.
+    let everybodys = |root: &&RootReport| matches!(root.spec.kind, RootKind::Temp | RootKind::Config);
+    let places = match (scan.roots.as_slice(), scan.roots.iter().all(|root| everybodys(&root))) {
+        (_, true) if summary.locks == 0 && summary.problems > 0 => {
+            return "No locks found, but some may be missed".to_owned();
+        }
+        (_, true) if summary.locks == 0 => {
             let places = count(scan.absent.len(), "place");
             return format!("Nothing stale: none of the {places} where OpenClaw keeps its locks exists here{seen}");
         }
-        [root] => visible_path(&root.path),
-        roots => count(roots.len(), "root"),
+        ([root], _) => visible_path(&root.path),
+        (roots, _) => count(roots.len(), "root"),
     };
     match (summary.locks, summary.problems) {
         (0, 0) => format!("Nothing stale: no locks in {places}{seen}"),
@@ -110,9 +150,9 @@ fn about(root: &RootReport) -> String {
     visible(&format!("({}, {filesystem})", root.spec.origin))
 }
 
-fn table(locks: &[&JudgedLock], scan: &Scan, look: Look) -> String {
+fn table(place: &Path, locks: &[&JudgedLock], scan: &Scan, look: Look) -> String {
     if look.width.is_some_and(|width| width < WIDE) {
-        let rows: Vec<String> = locks.iter().map(|lock| row(lock, scan, look)).collect();
+        let rows: Vec<String> = locks.iter().map(|lock| row(place, lock, scan, look)).collect();
         return rows.join("\n");
     }
     let mut table = Table::new();
@@ -124,7 +164,7 @@ fn table(locks: &[&JudgedLock], scan: &Scan, look: Look) -> String {
     for lock in locks {
         table.add_row([
             look.class(lock.verdict.classification),
-            below(lock),
+            below(place, lock),
             owner(lock),
             age(lock, scan),
             lock.blocks.parts().0.to_owned(),
@@ -136,24 +176,32 @@ fn table(locks: &[&JudgedLock], scan: &Scan, look: Look) -> String {
 }
 
 /// A lock on a narrow terminal: its class, and the columns below each other beside it.
-fn row(lock: &JudgedLock, scan: &Scan, look: Look) -> String {
+fn row(place: &Path, lock: &JudgedLock, scan: &Scan, look: Look) -> String {
     let class = lock.verdict.classification;
     let owner = format!("{}, {}, blocks: {}", owner(lock), age(lock, scan), lock.blocks.parts().0);
-    let details = format!("{}\n{owner}\n{}", below(lock), why(lock, scan));
+    let details = format!("{}\n{owner}\n{}", below(place, lock), why(lock, scan));
     look.entry(&format!(" {:<19}  ", class.word()), &details).replacen(class.word(), &look.class(class), 1)
 }
 
-fn below(lock: &JudgedLock) -> String {
-    visible_path(&lock.found.below)
+/// A lock's path below the place of its group. Redacted paths are told apart by their text only.
+fn below(place: &Path, lock: &JudgedLock) -> String {
+    visible_path(lock.path.strip_prefix(place).unwrap_or(&lock.found.below))
 }
 
 fn why(lock: &JudgedLock, scan: &Scan) -> String {
+    let left = match (&lock.restraint, lock.found.family.removal) {
+        (Some(Restraint::Recovery(_)), _) => "; left to OpenClaw's next start (recovery)",
+        (Some(Restraint::InUse(_)), _) => "; the running OpenClaw may hold it (in-use)",
+        (Some(Restraint::SelfHealing(_)), _) => "; left to the running OpenClaw (self-healing)",
+        (None, Removal::Never) if lock.verdict.proof() => "; locks of this kind are never removed",
+        (None, _) => "",
+    };
     let certainty = match (lock.verdict.proof(), lock.verdict.leaning()) {
         (true, _) => "proven: ".to_owned(),
         (false, Some(leaning)) => format!("{}: ", leaning.word()),
         (false, None) => String::new(),
     };
-    format!("{certainty}{}", visible(&explain::sentence(&lock.facts, &lock.verdict, &scan.view)))
+    format!("{certainty}{}{left}", visible(&explain::sentence(&lock.facts, &lock.verdict, &scan.view)))
 }
 
 fn age(lock: &JudgedLock, scan: &Scan) -> String {
@@ -162,6 +210,10 @@ fn age(lock: &JudgedLock, scan: &Scan) -> String {
 }
 
 pub(crate) fn owner(lock: &JudgedLock) -> String {
+    if let Record::KernelHeld { .. } = lock.facts.record {
+        let holder = explain::owning(&lock.facts).map_or_else(|| "out of sight".to_owned(), process);
+        return format!("kernel → {}", visible(&holder));
+    }
     let Some(owner) = lock.facts.record.owner() else { return "nobody named".to_owned() };
     let alive = lock.facts.candidates.iter().filter(|candidate| candidate.life != Life::Dead).count();
     let carrier = match explain::carrier(&lock.facts) {
@@ -182,7 +234,7 @@ fn process(candidate: &Candidate) -> String {
     }
 }
 
-fn counts(summary: &Summary) -> String {
+fn counts(scan: &Scan, summary: &Summary) -> String {
     let parts: Vec<String> = Classification::ALL
         .iter()
         .zip([summary.active, summary.stale_dead_pid, summary.stale_recycled_pid, summary.legacy_unverifiable])
@@ -190,9 +242,15 @@ fn counts(summary: &Summary) -> String {
         .map(|(class, number)| format!("{number} {}", class.word()))
         .collect();
     let proven = summary.proven;
+    // Else “proven” would promise more than the next command removes.
+    let is_left = |lock: &&JudgedLock| lock.verdict.proof() && lock.restraint.is_some();
+    let left = match scan.locks.iter().filter(is_left).count() {
+        0 => String::new(),
+        left => format!(", {left} of them left to OpenClaw"),
+    };
     let problems =
         if summary.problems == 0 { String::new() } else { format!("; {}", count(summary.problems, "problem")) };
-    format!("{}: {}; {proven} proven stale{problems}", count(summary.locks, "lock"), parts.join(", "))
+    format!("{}: {}; {proven} proven stale{left}{problems}", count(summary.locks, "lock"), parts.join(", "))
 }
 
 pub(crate) fn count(number: usize, what: &str) -> String {
@@ -205,14 +263,22 @@ fn count_processes(number: usize) -> String {
 
 /// The one command that helps most; `scope` is what this run was told to look at, as arguments.
 fn next_step(scan: &Scan, scope: &str) -> Option<String> {
-    let leaning = |wanted| scan.locks.iter().find(|lock| lock.verdict.leaning() == Some(wanted));
-    if scan.locks.iter().any(|lock| lock.verdict.proof()) {
+    let would = |basis| {
+        let warranted = |lock: &JudgedLock| {
+            Warrant::new(lock.found.family, &lock.verdict, lock.restraint.as_ref(), basis).is_some()
+        };
+        scan.locks.iter().any(warranted)
+    };
+    if would(Basis::Proof) {
         return Some(format!("openclaw-doctor repair{scope}"));
     }
-    if leaning(Leaning::LikelyStale).or_else(|| leaning(Leaning::Undetermined)).is_some() {
+    if would(Basis::Yes) {
         return Some(format!("openclaw-doctor repair{scope}  # asks for each; stop the gateway first if you can"));
     }
-    let doubtful = leaning(Leaning::OutOfSight).or_else(|| leaning(Leaning::LikelyHeld));
+    let leaning = |wanted| scan.locks.iter().find(|lock| lock.verdict.leaning() == wanted);
+    let stale = |lock: &&JudgedLock| lock.verdict.classification != Classification::Active;
+    let doubtful = leaning(Some(Leaning::OutOfSight)).or_else(|| leaning(Some(Leaning::LikelyHeld)));
+    let doubtful = doubtful.or_else(|| scan.locks.iter().find(stale));
     if let Some(lock) = doubtful {
         return Some(format!("openclaw-doctor explain{} {}", scan.view.carry, shell_word(&lock.path)));
     }
@@ -221,5 +287,6 @@ fn next_step(scan: &Scan, scope: &str) -> Option<String> {
 }
 
 pub(crate) fn advice(lock: &JudgedLock, scan: &Scan) -> Advice {
-    explain::advice(lock.found.family, &lock.facts, &lock.verdict, &shell_word(&lock.path), &scan.view)
+    let restraint = lock.restraint.as_ref();
+    explain::advice(lock.found.family, &lock.facts, &lock.verdict, restraint, &shell_word(&lock.path), &scan.view)
 }

@@ -8,9 +8,9 @@
 //! What a thread finds it leaves in a queue, and wakes nobody: a wake for each of ten thousand
 //! locks costs as much as reading them.
 
-use super::root::RootSpec;
+use super::root::{RootKind, RootSpec};
 use super::walk::{Event, FoundLock, Walk, problem};
-use super::{LookAlike, Problem};
+use super::{Idle, LookAlike, Problem, places};
 use crate::process::proc_dir::ProcDir;
 use crate::sys::filesystem::Filesystem;
 use crate::sys::tree::Meta;
@@ -54,6 +54,8 @@ pub struct Findings {
     pub roots: Vec<RootReport>,
     /// The locks; `root` is an index into `roots`.
     pub locks: Vec<FoundLock>,
+    /// Files of kernel locks that nobody holds.
+    pub idle: Vec<Idle>,
     /// Directories that look like locks.
     pub look_alikes: Vec<LookAlike>,
     /// What could not be looked at.
@@ -105,7 +107,6 @@ struct Shared {
     specs: Vec<RootSpec>,
     proc: Option<Arc<ProcDir>>,
     proc_path: PathBuf,
-    pid_max: u64,
     /// Headway of each root, in directory entries.
     headway: Vec<AtomicU64>,
     /// Which root claimed a directory first.
@@ -142,13 +143,12 @@ pub fn gather(
     specs: Vec<RootSpec>,
     proc: Option<Arc<ProcDir>>,
     proc_path: PathBuf,
-    pid_max: u64,
     progress: &mut dyn FnMut(Progress),
 ) -> Findings {
     let headway = specs.iter().map(|_| AtomicU64::new(0)).collect();
     let claimed = Mutex::new(HashMap::new());
     let (next, told) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let shared = Arc::new(Shared { specs, proc, proc_path, pid_max, headway, claimed, next, told });
+    let shared = Arc::new(Shared { specs, proc, proc_path, headway, claimed, next, told });
     let (sender, receiver) = channel();
     Collector::new(Arc::clone(&shared)).collect(&sender, &receiver, progress)
 }
@@ -262,6 +262,11 @@ impl Collector {
                     self.findings.look_alikes.push(look_alike);
                 }
             }
+            Message::Walk(Event::Idle(idle, directory)) => {
+                if self.is_new(&directory, idle.path.file_name()) {
+                    self.findings.idle.push(idle);
+                }
+            }
             Message::Walk(Event::Problem(problem)) => self.findings.problems.push(problem),
             Message::Walk(Event::Vanished) => self.findings.vanished += 1,
             Message::Started(root) => self.running.push(Running { root, headway: 0, since: Instant::now() }),
@@ -346,6 +351,10 @@ impl Collector {
         // Roots that overlap meet the same obstacle twice.
         let mut told = HashSet::new();
         self.findings.problems.retain(|problem| told.insert((problem.path.clone(), problem.cause.clone())));
+        let mut told = HashSet::new();
+        self.findings.idle.retain(|idle| told.insert(idle.path.clone()));
+        let mut told = HashSet::new();
+        self.findings.absent.retain(|spec| told.insert((spec.via, spec.path.clone())));
         self.findings.entries = entries;
         self.findings
     }
@@ -382,11 +391,14 @@ fn walk_root(shared: &Shared, index: usize) {
     } else {
         shared.tell([Message::SameAs(index, first)]);
         // Walked already, unless this one looks deeper; what is found twice is told once.
-        if shared.specs.get(first).is_none_or(|first| spec.depth <= first.depth) {
+        if shared.specs.get(first).is_none_or(|first| first.covers(&spec)) {
             return;
         }
     }
-    let walk = Walk { index: first, spec: &spec, root: &root, shown, pid_max: shared.pid_max };
+    let has = |name: &&str| root.meta_of(name.as_bytes()).is_ok();
+    let is_state_dir =
+        spec.kind == RootKind::Path && (places::names_state_dir(&spec.path) || places::CONFIG_NAMES.iter().any(has));
+    let walk = Walk { index: first, spec: &spec, root: &root, shown, is_state_dir };
     let alive = || {
         headway.fetch_add(1, Ordering::Relaxed);
     };

@@ -4,12 +4,15 @@
 //! lock of a scan, and again before a removal, through the same descriptors.
 
 use crate::evidence::LockTimes;
-use crate::family::Family;
+use crate::family::{Family, Form, Kind};
 use crate::record::{Hostility, MAX_RECORD_BYTES, Record};
+use crate::sys::kernel_lock::{self, KernelHold};
 use crate::sys::tree::{Crossing, Dir, Meta, ReadError};
 use crate::units::EpochMs;
 use rustix::fs::FileType;
 use rustix::io::Errno;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// What one look at a lock showed.
@@ -27,80 +30,154 @@ pub struct LockReading {
     pub meta: Meta,
     /// What stands at the record's name, if anything does.
     pub record_inode: Option<u64>,
+    /// Somebody holds the kernel's lock on its coordinator, the file `<lock>.sqlite`.
+    pub coordinator_held: bool,
 }
 
-/// Reads the lock `name` in `parent`. `pid_max` is the kernel's.
+impl LockReading {
+    /// A lock without a record to read.
+    fn bare(record: Record, meta: Meta) -> Self {
+        Self {
+            record,
+            raw: Vec::new(),
+            times: LockTimes { lock_modified: meta.modified, ..LockTimes::default() },
+            changed: meta.changed,
+            meta,
+            record_inode: None,
+            coordinator_held: false,
+        }
+    }
+
+    /// Takes in what reading the record's file gave. `holder` is the directory that holds it.
+    fn take(&mut self, read: Result<(Meta, Vec<u8>), ReadError>, holder: &Meta, family: &Family) {
+        let mut stamp = |file: &Meta| {
+            self.times.record_modified = file.modified;
+            self.times.record_born = file.born;
+            self.changed = self.changed.max(file.changed);
+        };
+        self.record = match read {
+            Ok((file, bytes)) => {
+                stamp(&file);
+                // What has another name or lies on another mount may be anybody's file, put there so
+                // that a doctor who may read everything shows it: its bytes are not kept.
+                if file.links > 1 {
+                    Record::Hostile(Hostility::RecordHardLinked)
+                } else if !file.same_mount(holder) {
+                    Record::Hostile(Hostility::RecordNotRegular)
+                } else {
+                    self.raw = bytes;
+                    family.parse(&self.raw)
+                }
+            }
+            Err(ReadError::TooLarge(file)) => {
+                stamp(&file);
+                Record::Hostile(Hostility::TooLarge)
+            }
+            Err(ReadError::Symlink) => Record::Hostile(Hostility::RecordSymlink),
+            Err(ReadError::NotRegular) => Record::Hostile(Hostility::RecordNotRegular),
+            Err(ReadError::System(Errno::NOENT)) => Record::Missing,
+            Err(ReadError::System(_)) => Record::Unreadable,
+        };
+    }
+}
+
+/// Reads the lock `name` in `parent`; `None` for a kernel lock's file that nobody holds.
 ///
 /// Errors: the lock has vanished (`ENOENT`), or its name may not be looked at.
-pub fn read(parent: &Dir, name: &[u8], family: &Family, pid_max: u64) -> Result<LockReading, Errno> {
-    let seen = parent.meta_of(name)?;
-    let shapeless = |record| LockReading {
-        record,
-        raw: Vec::new(),
-        times: LockTimes { lock_modified: seen.modified, ..LockTimes::default() },
-        changed: seen.changed,
-        meta: seen,
-        record_inode: None,
-    };
+pub fn read(parent: &Dir, name: &OsStr, kind: Kind) -> Result<Option<LockReading>, Errno> {
+    let seen = parent.meta_of(name.as_bytes())?;
+    match kind.form {
+        Form::Directory { .. } | Form::EmptyDirectory => read_directory(parent, name, seen, kind).map(Some),
+        Form::File => read_file(parent, name, seen, kind.family).map(Some),
+        Form::KernelLock => read_kernel_lock(parent, name, seen),
+    }
+}
+
+fn read_directory(parent: &Dir, name: &OsStr, seen: Meta, kind: Kind) -> Result<LockReading, Errno> {
+    let bare = |record| Ok(LockReading::bare(record, seen));
     match seen.kind {
         FileType::Directory => {}
-        FileType::Symlink => return Ok(shapeless(Record::Hostile(Hostility::LockSymlink))),
-        _ => return Ok(shapeless(Record::Hostile(Hostility::LockNotDirectory))),
+        FileType::Symlink => return bare(Record::Hostile(Hostility::LockSymlink)),
+        _ => return bare(Record::Hostile(Hostility::LockNotDirectory)),
     }
-    let path = Path::new(std::ffi::OsStr::new(family.lock_name));
-    match parent.open_below(path, Crossing::SameMount) {
-        Ok(lock) => read_opened(&lock, family, pid_max),
-        Err(Errno::LOOP) => Ok(shapeless(Record::Hostile(Hostility::LockSymlink))),
-        Err(Errno::NOTDIR) => Ok(shapeless(Record::Hostile(Hostility::LockNotDirectory))),
-        Err(Errno::ACCESS | Errno::PERM) => Ok(shapeless(Record::Unreadable)),
+    match parent.open_below(Path::new(name), Crossing::SameMount) {
+        Ok(lock) => read_opened(&lock, kind),
+        Err(Errno::LOOP) => bare(Record::Hostile(Hostility::LockSymlink)),
+        Err(Errno::NOTDIR) => bare(Record::Hostile(Hostility::LockNotDirectory)),
+        Err(Errno::ACCESS | Errno::PERM) => bare(Record::Unreadable),
         Err(errno) => Err(errno),
     }
 }
 
-/// Reads the record of a lock directory that is held open.
+/// Reads a lock directory that is held open.
 ///
 /// Errors: those of statx(2) on the directory.
-pub fn read_opened(lock: &Dir, family: &Family, pid_max: u64) -> Result<LockReading, Errno> {
+pub fn read_opened(lock: &Dir, kind: Kind) -> Result<LockReading, Errno> {
     let meta = lock.meta()?;
-    let record_name = family.form.record_name().as_bytes();
-    let seen = lock.meta_of(record_name);
-    let mut reading = LockReading {
-        record: Record::Missing,
-        raw: Vec::new(),
-        times: LockTimes { lock_modified: meta.modified, ..LockTimes::default() },
-        changed: meta.changed,
-        meta,
-        record_inode: seen.ok().map(|record| record.inode),
+    let mut reading = LockReading::bare(Record::Missing, meta);
+    let Form::Directory { record } = kind.form else {
+        reading.record = match lock.is_empty() {
+            Ok(true) => Record::NotRecorded,
+            Ok(false) => Record::Hostile(Hostility::LockNotEmpty),
+            Err(_) => Record::Unreadable,
+        };
+        return Ok(reading);
     };
-    let hostile = |hostility| Record::Hostile(hostility);
-    let mut stamp = |file: &Meta| {
-        reading.times.record_modified = file.modified;
-        reading.times.record_born = file.born;
-        reading.changed = reading.changed.max(file.changed);
-    };
-    let read = |seen| lock.read_seen(record_name, seen, MAX_RECORD_BYTES);
-    reading.record = match seen.map_err(ReadError::System).and_then(read) {
-        Ok((file, bytes)) => {
-            stamp(&file);
-            // What has another name or lies on another mount may be anybody's file, put there so
-            // that a doctor who may read everything shows it: its bytes are not kept.
-            if file.links > 1 {
-                hostile(Hostility::RecordHardLinked)
-            } else if file.mount_id != meta.mount_id {
-                hostile(Hostility::RecordNotRegular)
-            } else {
-                reading.raw = bytes;
-                (family.parse)(&reading.raw, pid_max)
-            }
-        }
-        Err(ReadError::TooLarge(file)) => {
-            stamp(&file);
-            hostile(Hostility::TooLarge)
-        }
-        Err(ReadError::Symlink) => hostile(Hostility::RecordSymlink),
-        Err(ReadError::NotRegular) => hostile(Hostility::RecordNotRegular),
-        Err(ReadError::System(Errno::NOENT)) => Record::Missing,
-        Err(ReadError::System(_)) => Record::Unreadable,
-    };
+    let name = record.as_bytes();
+    let seen = lock.meta_of(name);
+    reading.record_inode = seen.ok().map(|record| record.inode);
+    let read = |seen| lock.read_seen(name, seen, MAX_RECORD_BYTES);
+    reading.take(seen.map_err(ReadError::System).and_then(read), &meta, kind.family);
     Ok(reading)
+}
+
+/// Reads a lock that is a file.
+fn read_file(parent: &Dir, name: &OsStr, seen: Meta, family: &Family) -> Result<LockReading, Errno> {
+    let mut reading = LockReading::bare(Record::Missing, seen);
+    match seen.kind {
+        FileType::RegularFile => {}
+        FileType::Symlink => reading.record = Record::Hostile(Hostility::LockSymlink),
+        _ => reading.record = Record::Hostile(Hostility::LockNotFile),
+    }
+    if reading.record != Record::Missing {
+        return Ok(reading);
+    }
+    reading.record_inode = Some(seen.inode);
+    let read = parent.read_seen(name.as_bytes(), seen, MAX_RECORD_BYTES);
+    if let Err(ReadError::System(Errno::NOENT)) = read {
+        return Err(Errno::NOENT);
+    }
+    let holder = parent.meta()?;
+    if let Ok((file, _)) = &read {
+        // Another one may stand there since it was looked at: what was read is the lock.
+        (reading.meta, reading.record_inode) = (*file, Some(file.inode));
+        reading.times.lock_modified = file.modified;
+    }
+    if reading.meta.mount_id == 0 && reading.meta.same_mount(&holder) {
+        reading.meta.mount_id = holder.mount_id;
+    }
+    reading.take(read, &holder, family);
+    reading.coordinator_held = family.has_coordinator && is_coordinated(parent, name);
+    Ok(reading)
+}
+
+fn is_coordinated(parent: &Dir, name: &OsStr) -> bool {
+    let mut coordinator = name.to_owned();
+    coordinator.push(".sqlite");
+    let name = coordinator.as_bytes();
+    let held = |seen: &Meta| matches!(kernel_lock::look(parent, name, seen), Ok(KernelHold::Held { .. }));
+    parent.meta_of(name).is_ok_and(|seen| held(&seen))
+}
+
+fn read_kernel_lock(parent: &Dir, name: &OsStr, seen: Meta) -> Result<Option<LockReading>, Errno> {
+    let record = match seen.kind {
+        FileType::RegularFile => match kernel_lock::look(parent, name.as_bytes(), &seen)? {
+            KernelHold::Free => return Ok(None),
+            KernelHold::Held { pid, .. } => Record::KernelHeld { pid },
+            KernelHold::Unknown(_) => Record::KernelUnknown,
+        },
+        FileType::Symlink => Record::Hostile(Hostility::LockSymlink),
+        _ => Record::Hostile(Hostility::LockNotFile),
+    };
+    Ok(Some(LockReading::bare(record, seen)))
 }

@@ -28,6 +28,15 @@ pub struct Problem {
     pub next_step: String,
 }
 
+/// The file of a kernel lock that nobody holds: no lock at the moment, and no litter either.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idle {
+    /// Where.
+    pub path: PathBuf,
+    /// Of which family.
+    pub family: &'static str,
+}
+
 /// A directory that looks like a lock and is none that a known release writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LookAlike {

@@ -4,8 +4,12 @@
 //! 2026.4.26 and moves the stage root; so does systemd's `STATE_DIRECTORY`; else it lies in
 //! the state dir, which `OPENCLAW_STATE_DIR` moves and which is `~/.openclaw`,
 //! `~/.openclaw-<profile>` or, from older releases, `~/.clawdbot`, `~/.moltbot`, `~/.moldbot`.
+//! All other locks lie in the state dir ([`crate::family::STATE_PLACES`]), in the temp directory
+//! (`TMPDIR`, `TMP`, `TEMP`, else /tmp), beside the configuration or in the credentials directory,
+//! which `OPENCLAW_CONFIG_PATH` and `OPENCLAW_OAUTH_DIR` move, and beside systemd's units.
 
-use super::root::{RootKind, RootSpec, STAGE_DEPTH};
+use super::root::RootKind::{Config, Package as InPackage, Stage, State, Temp};
+use super::root::RootSpec;
 use crate::process::roots::{PACKAGE_PLACES, Package, Running};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -14,10 +18,21 @@ use std::path::{Path, PathBuf};
 const STAGE_NAME: &str = "plugin-runtime-deps";
 const STATE_NAMES: &[&str] = &[".openclaw", ".clawdbot", ".moltbot", ".moldbot"];
 const PROFILE_PREFIX: &[u8] = b".openclaw-";
+/// By these files a state dir is known that has another name.
+pub(super) const CONFIG_NAMES: &[&str] = &["openclaw.json", "clawdbot.json"];
+/// A directory of the temp directory, not of a profile.
+const STAGING_PREFIX: &[u8] = b".openclaw-terminal-staging-";
 /// State dirs and stage roots of images, units and compose files.
 const SYSTEM_STATE_DIRS: &[&str] = &["/var/lib/openclaw", "/home/node/.openclaw", "/opt/openclaw"];
 const PACKAGES_IN_HOME: &[&str] =
     &[".npm-global/lib/node_modules/openclaw", ".local/lib/node_modules/openclaw", "openclaw"];
+/// Where Node.js puts temporary files without TMPDIR, and OpenClaw its coordinators with it.
+const TEMP_DIR: &str = "/tmp";
+/// Beside whose files OpenClaw takes a lock when it installs itself as a service.
+const SYSTEM_UNITS: &str = "/etc/systemd/system";
+const USER_UNITS: &str = ".config/systemd/user";
+/// Copies of databases that are open for reading (2026.9).
+const CACHE: &str = ".cache/openclaw";
 /// Where plugins stand in a package: each takes the lock in its own directory.
 const PLUGIN_DIRS: &[&str] = &["extensions", "dist/extensions", "dist-runtime/extensions"];
 
@@ -56,74 +71,98 @@ impl Environment {
         rustix::process::geteuid().is_root().then_some(uid)
     }
 
-    /// The stage roots that this environment names.
+    /// The places that this environment names; `who` ends each origin.
     #[must_use]
-    pub fn stage_roots(&self, who: &str) -> Vec<RootSpec> {
+    pub fn roots(&self, who: &str) -> Vec<RootSpec> {
         let home = self.home();
         let mut roots = Vec::new();
-        let mut add = |path: PathBuf, name: &str| roots.push(RootSpec::stage(path, &format!("{name}{who}")));
+        let mut add = |kind, path: PathBuf, name: &str| {
+            roots.push(RootSpec::place(kind, path, &format!("{name}{who}")));
+        };
         let list = |name| self.get(name).into_iter().flat_map(|value| value.split(|byte| *byte == b':'));
         let blank = |entry: &&[u8]| !entry.trim_ascii().is_empty();
         for entry in list("OPENCLAW_PLUGIN_STAGE_DIR").filter(blank) {
-            add(expand(entry.trim_ascii(), home.as_deref()), "OPENCLAW_PLUGIN_STAGE_DIR");
+            add(Stage, expand(entry.trim_ascii(), home.as_deref()), "OPENCLAW_PLUGIN_STAGE_DIR");
         }
         for entry in list("STATE_DIRECTORY").filter(blank) {
-            add(path(entry.trim_ascii()).join(STAGE_NAME), "STATE_DIRECTORY");
+            add(Stage, path(entry.trim_ascii()).join(STAGE_NAME), "STATE_DIRECTORY");
         }
+        let mut add_state = |dir: PathBuf, name: &str| {
+            add(Stage, dir.join(STAGE_NAME), name);
+            add(State, dir, name);
+        };
         for name in ["OPENCLAW_STATE_DIR", "CLAWDBOT_STATE_DIR"] {
             if let Some(value) = self.get(name) {
-                add(expand(value, home.as_deref()).join(STAGE_NAME), name);
+                add_state(expand(value, home.as_deref()), name);
             }
         }
         for state in STATE_NAMES {
             let home = home.as_deref().filter(|home| home.is_absolute());
             if let Some(home) = home {
-                add(home.join(state).join(STAGE_NAME), &format!("~/{state}"));
+                add_state(home.join(state), &format!("~/{state}"));
             }
         }
-        if let (Some(profile), Some(home)) = (self.get("OPENCLAW_PROFILE"), home) {
+        if let (Some(profile), Some(home)) = (self.get("OPENCLAW_PROFILE"), &home) {
             let mut name = PROFILE_PREFIX.to_vec();
             name.extend_from_slice(profile);
-            add(home.join(path(&name)).join(STAGE_NAME), "OPENCLAW_PROFILE");
+            add_state(home.join(path(&name)), "OPENCLAW_PROFILE");
         }
+        if let Some(config) = self.get("OPENCLAW_CONFIG_PATH") {
+            let config = expand(config, home.as_deref());
+            let directory = config.parent().unwrap_or(&config).to_owned();
+            let origin = format!("OPENCLAW_CONFIG_PATH{who}");
+            let config = config.file_name().map(ToOwned::to_owned);
+            roots.push(RootSpec { config, ..RootSpec::place(Config, directory, &origin) });
+        }
+        let mut add = |kind, path: PathBuf, name: &str| {
+            roots.push(RootSpec::place(kind, path, &format!("{name}{who}")));
+        };
+        if let Some(credentials) = self.get("OPENCLAW_OAUTH_DIR") {
+            add(Config, expand(credentials, home.as_deref()), "OPENCLAW_OAUTH_DIR");
+        }
+        // Node.js takes the first of them; the coordinators stay in /tmp.
+        if let Some((name, value)) = ["TMPDIR", "TMP", "TEMP"].iter().find_map(|name| Some((name, self.get(name)?))) {
+            add(Temp, path(value), name);
+        }
+        add(Temp, PathBuf::from(TEMP_DIR), "temp directory");
         roots
     }
 }
 
-/// The stage roots of every state dir in a home directory: the default one, those of older
-/// releases, and one for each profile found there. Packages: see [`package_places`].
+/// The places in a home directory: its state dirs (the default one, those of older releases, and
+/// one for each profile found there), units and caches. Packages: see [`package_places`].
 #[must_use]
 pub fn in_home(home: &Path, origin: &str) -> Vec<RootSpec> {
-    let named = STATE_NAMES.iter().map(|state| home.join(state).join(STAGE_NAME));
-    let mut roots: Vec<RootSpec> = named.map(|path| RootSpec::stage(path, origin)).collect();
-    let entries = crate::sys::tree::list_names(home);
-    for name in entries.into_iter().filter(|name| name.as_bytes().starts_with(PROFILE_PREFIX)) {
-        roots.push(RootSpec::stage(home.join(name).join(STAGE_NAME), origin));
-    }
+    let named = STATE_NAMES.iter().map(|state| home.join(state));
+    let entries = crate::sys::tree::list_names(home).into_iter();
+    let profiles = entries.filter(|name| name.as_bytes().starts_with(PROFILE_PREFIX)).map(|name| home.join(name));
+    let mut roots: Vec<RootSpec> = named.chain(profiles).flat_map(|dir| state_dir(dir, origin)).collect();
+    roots.push(RootSpec::place(Config, home.join(USER_UNITS), origin));
+    roots.push(RootSpec { depth: 2, ..RootSpec::place(Config, home.join(CACHE), origin) });
     roots
+}
+
+/// A state dir, and the stage root in it: that one may be a volume of its own, or a link to one.
+fn state_dir(dir: PathBuf, origin: &str) -> [RootSpec; 2] {
+    [RootSpec::place(Stage, dir.join(STAGE_NAME), origin), RootSpec::place(State, dir, origin)]
 }
 
 /// The places of images, units and documentation.
 #[must_use]
 pub fn system() -> Vec<RootSpec> {
-    let places = SYSTEM_STATE_DIRS.iter().map(|state| Path::new(state).join(STAGE_NAME));
-    places.map(|path| RootSpec::stage(path, "system place")).collect()
+    let origin = "system place";
+    let units = RootSpec::place(Config, PathBuf::from(SYSTEM_UNITS), origin);
+    let states = SYSTEM_STATE_DIRS.iter().flat_map(|state| state_dir(PathBuf::from(state), origin));
+    states.chain([units]).collect()
 }
 
 /// The directories of a package in which its plugins take locks.
 #[must_use]
 pub fn in_package(package: &Package, via: Option<u32>, origin: &str) -> Vec<RootSpec> {
-    let root = |path: PathBuf, depth| RootSpec {
-        path,
-        via,
-        origin: origin.to_owned(),
-        kind: RootKind::Package,
-        depth,
-        only: None,
-        required: false,
-    };
-    let plugins = PLUGIN_DIRS.iter().map(|dir| root(package.path.join(dir), STAGE_DEPTH));
-    std::iter::once(root(package.path.clone(), 1)).chain(plugins).collect()
+    let root = |path: PathBuf| RootSpec { via, ..RootSpec::place(InPackage, path, origin) };
+    let own = RootSpec { depth: 1, ..root(package.path.clone()) };
+    let plugins = PLUGIN_DIRS.iter().map(|dir| root(package.path.join(dir)));
+    std::iter::once(own).chain(plugins).collect()
 }
 
 /// Where packages may be installed, for this home.
@@ -139,12 +178,20 @@ pub fn package_places(home: Option<&Path>) -> Vec<PathBuf> {
 pub fn of_running(process: &Running) -> Vec<RootSpec> {
     let who = format!(" of OpenClaw process {}", process.pid);
     let via = (!process.same_mounts).then_some(process.pid);
-    let pairs = process.environment.iter().flatten().map(|(name, value)| ((*name).to_owned(), value.clone()));
-    let mut roots = Environment::new(pairs).stage_roots(&who);
+    // What may not be read names nothing: not even the temp directory, which lies behind a root
+    // that may not be opened either.
+    let environment = process.environment.as_ref().map(|environment| {
+        let pairs = environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        Environment::new(pairs)
+    });
+    let mut roots = environment.map(|environment| environment.roots(&who)).unwrap_or_default();
     for point in &process.mount_points {
-        let is_stage = point.file_name() == Some(OsStr::new(STAGE_NAME));
-        let path = if is_stage { point.clone() } else { point.join(STAGE_NAME) };
-        roots.push(RootSpec::stage(path, &format!("mount{who}")));
+        let mount = format!("mount{who}");
+        if point.file_name() == Some(OsStr::new(STAGE_NAME)) {
+            roots.push(RootSpec::place(Stage, point.clone(), &mount));
+        } else {
+            roots.extend(state_dir(point.clone(), &mount));
+        }
     }
     for package in &process.packages {
         roots.extend(in_package(package, via, &format!("package{who}")));
@@ -176,9 +223,25 @@ pub fn homes(passwd: &[u8]) -> Vec<PathBuf> {
 /// Whether a name is one under which OpenClaw keeps locks: a state dir, a stage root or a
 /// version directory.
 pub(super) fn is_place(name: &OsStr) -> bool {
-    let bytes = name.as_bytes();
-    let state = STATE_NAMES.iter().any(|state| state.as_bytes() == bytes) || bytes.starts_with(PROFILE_PREFIX);
-    state || bytes == STAGE_NAME.as_bytes() || super::version_of(name).is_some()
+    names_state_dir(Path::new(name)) || name == OsStr::new(STAGE_NAME) || super::version_of(name).is_some()
+}
+
+/// The part of a path below a root that lies below the innermost state dir on its way, which
+/// may be the root itself.
+pub(super) fn in_state_dir(below: &Path, root_is_one: bool) -> Option<&Path> {
+    let parent = below.parent()?;
+    let state_dir = parent.ancestors().find(|dir| names_state_dir(dir));
+    match state_dir {
+        Some(dir) => below.strip_prefix(dir).ok(),
+        None => root_is_one.then_some(below),
+    }
+}
+
+/// Whether a directory is called like a state dir.
+pub(crate) fn names_state_dir(dir: &Path) -> bool {
+    let name = dir.file_name().unwrap_or_default().as_bytes();
+    let is_profile = name.starts_with(PROFILE_PREFIX) && !name.starts_with(STAGING_PREFIX);
+    STATE_NAMES.iter().any(|state| state.as_bytes() == name) || is_profile
 }
 
 /// The home directory of a user in passwd(5).
@@ -209,7 +272,7 @@ mod tests {
 
     fn paths(pairs: &[(&str, &str)]) -> Vec<String> {
         let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), OsString::from(value)));
-        let roots = Environment::new(pairs).stage_roots("");
+        let roots = Environment::new(pairs).roots("");
         roots.iter().map(|root| root.path.display().to_string()).collect()
     }
 
@@ -240,8 +303,32 @@ mod tests {
     }
 
     #[test]
+    fn temp_directory_configuration_and_credentials_can_be_moved() {
+        let found = paths(&[
+            ("OPENCLAW_CONFIG_PATH", "~/c/openclaw.json"),
+            ("OPENCLAW_OAUTH_DIR", "/o"),
+            ("TMP", "/t2"),
+            ("TMPDIR", "/t1"),
+            ("HOME", "/home/u"),
+        ]);
+        for expected in ["/home/u/c", "/o", "/t1", "/tmp", "/home/u/.openclaw"] {
+            assert!(found.contains(&expected.to_owned()), "{expected} in {found:?}");
+        }
+        assert!(!found.contains(&"/t2".to_owned()), "{found:?}");
+    }
+
+    #[test]
+    fn a_state_dir_on_the_way_is_known_by_its_name() {
+        let inside = |below, root_is_one| in_state_dir(Path::new(below), root_is_one).and_then(Path::to_str);
+        assert_eq!(inside("u/.openclaw/workspace/src", false), Some("workspace/src"));
+        assert_eq!(inside("u/.openclaw/workspace/.openclaw-dev/browser", false), Some("browser"));
+        assert_eq!(inside("u/.openclaw", false), None);
+        assert_eq!((inside("browser/x", true), inside("browser/x", false)), (Some("browser/x"), None));
+    }
+
+    #[test]
     fn the_text_of_a_missing_value_is_no_home() {
-        assert_eq!(paths(&[("OPENCLAW_HOME", "undefined"), ("HOME", "null")]), Vec::<String>::new());
+        assert_eq!(paths(&[("OPENCLAW_HOME", "undefined"), ("HOME", "null")]), ["/tmp"]);
     }
 
     #[test]

@@ -1,13 +1,17 @@
 //! One place to look in, before and after it is opened.
 
+use crate::family::{Kind, STATE_PLACES, TEMP_PLACES, kind_of, leads_to_locks};
 use crate::process::proc_dir::ProcDir;
 use crate::sys::tree::Dir;
+use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// Depth below an explicit PATH in which known lock names are looked for.
 pub(crate) const PATH_DEPTH: usize = 6;
+/// The lock of a configuration that has OpenClaw's own name for it.
+const DEFAULT_CONFIG_LOCK: &str = "openclaw.json.lock";
 /// A stage root holds version directories, which hold locks.
 pub(crate) const STAGE_DEPTH: usize = 2;
 
@@ -21,6 +25,12 @@ pub enum RootKind {
     Stage,
     /// An OpenClaw package, whose plugin directories take the lock themselves.
     Package,
+    /// A state dir: its known places are looked in.
+    State,
+    /// A temp directory: OpenClaw's own directories in it are looked in.
+    Temp,
+    /// A directory that holds configuration, credentials or units: nothing below it is looked in.
+    Config,
 }
 
 /// A place to look in.
@@ -38,6 +48,8 @@ pub struct RootSpec {
     pub depth: usize,
     /// Only this name in it: the operator named a single lock.
     pub only: Option<OsString>,
+    /// The configuration's own name in it, which `OPENCLAW_CONFIG_PATH` chose.
+    pub config: Option<OsString>,
     /// Its absence is a problem: the operator named it.
     pub required: bool,
 }
@@ -47,7 +59,7 @@ impl RootSpec {
     #[must_use]
     pub fn from_argument(path: &Path) -> Self {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let lock = absolute.file_name().filter(|name| crate::family::by_lock_name(name.as_encoded_bytes()).is_some());
+        let lock = absolute.file_name().filter(|_| crate::family::names_lock(&absolute));
         let parent = absolute.parent().filter(|_| lock.is_some());
         Self {
             path: parent.unwrap_or(&absolute).to_owned(),
@@ -56,6 +68,7 @@ impl RootSpec {
             kind: RootKind::Path,
             depth: if lock.is_some() { 1 } else { PATH_DEPTH },
             only: lock.map(ToOwned::to_owned),
+            config: None,
             required: true,
         }
     }
@@ -67,18 +80,42 @@ impl RootSpec {
         behind.only.is_some().then_some(behind)
     }
 
-    /// A stage root that somebody else named.
+    /// A place of this kind that somebody else named.
     #[must_use]
-    pub fn stage(path: PathBuf, origin: &str) -> Self {
-        Self {
-            path,
-            via: None,
-            origin: origin.to_owned(),
-            kind: RootKind::Stage,
-            depth: STAGE_DEPTH,
-            only: None,
-            required: false,
+    pub fn place(kind: RootKind, path: PathBuf, origin: &str) -> Self {
+        let depth = match kind {
+            RootKind::Path | RootKind::State | RootKind::Temp => PATH_DEPTH,
+            RootKind::Stage | RootKind::Package => STAGE_DEPTH,
+            RootKind::Config => 1,
+        };
+        Self { path, via: None, origin: origin.to_owned(), kind, depth, only: None, config: None, required: false }
+    }
+
+    /// What stands at a path in this root, by its name and type.
+    pub(crate) fn kind_of(&self, path: &Path, file_type: FileType) -> Option<Kind> {
+        let of_config = || {
+            let stem = path.file_name()?.as_encoded_bytes().strip_suffix(b".lock")?;
+            let is_config = self.config.as_ref().is_some_and(|config| config.as_encoded_bytes() == stem);
+            let by_default = path.with_file_name(DEFAULT_CONFIG_LOCK);
+            is_config.then(|| kind_of(&by_default, file_type)).flatten()
+        };
+        kind_of(path, file_type).or_else(of_config)
+    }
+
+    /// Whether a directory below it is looked into.
+    #[must_use]
+    pub(crate) fn enters(&self, below: &Path) -> bool {
+        match self.kind {
+            RootKind::State => leads_to_locks(below, STATE_PLACES),
+            RootKind::Temp => leads_to_locks(below, TEMP_PLACES),
+            RootKind::Path | RootKind::Stage | RootKind::Package | RootKind::Config => true,
         }
+    }
+
+    /// Whether a walk of this root finds whatever one of the other would, were both the same directory.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        let enters_as_much = self.kind == RootKind::Path || self.kind == other.kind;
+        enters_as_much && self.depth >= other.depth
     }
 
     /// The path under which we reach it: `/proc/PID/root/…` for another process's.

@@ -5,9 +5,9 @@
 //! thread reads while the first one lists.
 
 use super::lock::{self, LockReading};
-use super::root::RootSpec;
-use super::{LookAlike, Problem, places};
-use crate::family::{self, Family};
+use super::root::{RootKind, RootSpec};
+use super::{Idle, LookAlike, Problem, places};
+use crate::family::{Family, Form, Kind, STATE_PLACES, leads_to_fixed_place, leads_to_locks};
 use crate::sys::filesystem::Filesystem;
 use crate::sys::tree::{Crossing, Dir, Meta};
 use rustix::fs::FileType;
@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::Scope;
@@ -27,8 +28,12 @@ pub struct FoundLock {
     pub root: usize,
     /// Its path below the root.
     pub below: PathBuf,
-    /// Its kind.
+    /// Its family.
     pub family: &'static Family,
+    /// Which of the family's forms it has.
+    pub form: Form,
+    /// No other program would give it this name in this place.
+    pub surely_openclaws: bool,
     /// What it says.
     pub reading: LockReading,
     /// The directory that it guards.
@@ -39,8 +44,26 @@ pub struct FoundLock {
     pub crossing: Crossing,
 }
 
+impl FoundLock {
+    /// Its name in the directory that holds it.
+    #[must_use]
+    pub fn name(&self) -> &OsStr {
+        self.below.file_name().unwrap_or_default()
+    }
+
+    /// Its family and form.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        Kind { family: self.family, form: self.form, is_sure: self.surely_openclaws }
+    }
+}
+
+/// What is tried, in messages.
+const LOOK: &str = "cannot look at the lock";
 /// Locks that the listing thread reads itself before a second thread is worth its start.
 const ALONE: usize = 256;
+/// How much deeper than its depth a walk goes in a state dir that it met on its way.
+const BELOW: usize = 7;
 /// Locks handed over at once.
 const BATCH: usize = 64;
 /// Batches that may wait; with more the listing thread reads one itself.
@@ -52,12 +75,21 @@ type Filesystems = HashMap<(u32, u32), Option<Filesystem>>;
 /// A lock that was listed and not yet read.
 struct Find {
     below: PathBuf,
-    family: &'static Family,
+    kind: Kind,
+}
+
+/// What reading a find gave.
+enum Read {
+    Lock(Box<FoundLock>),
+    /// Nobody holds it; the directory that it stands in.
+    Idle(Meta),
 }
 
 /// What a walk tells while it goes.
 pub(super) enum Event {
     Lock(Box<FoundLock>),
+    /// A kernel lock's file that nobody holds, and the directory that it stands in.
+    Idle(Idle, Meta),
     /// A look-alike, and the directory that it stands in.
     LookAlike(LookAlike, Meta),
     Problem(Problem),
@@ -71,23 +103,29 @@ pub(super) struct Walk<'a> {
     pub(super) root: &'a Dir,
     /// The root's path in messages.
     pub(super) shown: PathBuf,
-    pub(super) pid_max: u64,
+    /// The root is a state dir, by its name or by what is in it.
+    pub(super) is_state_dir: bool,
 }
 
 impl Walk<'_> {
     /// Walks the root, telling each find; `alive` is called for every directory entry.
     pub(super) fn run(&self, alive: &(dyn Fn() + Sync), tell: &(dyn Fn(Event) + Sync)) {
         if let Some(name) = &self.spec.only {
-            if let Some(family) = family::by_lock_name(name.as_bytes()) {
-                self.lock(Path::new(name), family, &mut Filesystems::new(), tell);
-            }
-            return;
+            let below = Path::new(name);
+            return match self.root.meta_of(name.as_bytes()) {
+                Ok(seen) => {
+                    if let Some(kind) = self.spec.kind_of(&self.spec.path.join(below), seen.kind) {
+                        self.lock(&Find { below: below.to_owned(), kind }, &mut Filesystems::new(), tell);
+                    }
+                }
+                Err(errno) => tell(Event::Problem(self.problem(below, LOOK, errno))),
+            };
         }
         std::thread::scope(|scope| {
             let (mut filesystems, mut locks) = (Filesystems::new(), 0);
             let mut read = |find: &Find| {
                 alive();
-                self.lock(&find.below, find.family, &mut filesystems, tell);
+                self.lock(find, &mut filesystems, tell);
             };
             let mut helper: Option<SyncSender<Vec<Find>>> = None;
             let mut batch = Vec::new();
@@ -124,7 +162,7 @@ impl Walk<'_> {
             let mut filesystems = Filesystems::new();
             for find in receiver.into_iter().flatten() {
                 alive();
-                self.lock(&find.below, find.family, &mut filesystems, tell);
+                self.lock(&find, &mut filesystems, tell);
             }
         };
         // Without it the receiver is gone, and the listing thread reads them all.
@@ -158,30 +196,36 @@ impl Walk<'_> {
     }
 
     fn list_from(&self, start: &Path, alive: &dyn Fn(), tell: &dyn Fn(Event), find: &mut dyn FnMut(Find)) {
-        let mut entries = WalkDir::new(start).min_depth(1).max_depth(self.spec.depth).into_iter();
+        // A directory at the last depth is not even opened, so that nobody else's walk has more.
+        let more = if self.spec.kind == RootKind::Path { BELOW } else { 0 };
+        let mut entries = WalkDir::new(start).min_depth(1).max_depth(self.spec.depth + more).into_iter();
         while let Some(entry) = entries.next() {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) => {
                     alive();
-                    tell(self.walk_error(start, &error));
+                    self.walk_error(start, &error).into_iter().for_each(tell);
                     continue;
                 }
             };
             let name = entry.file_name().as_bytes();
-            if let Some(family) = family::by_lock_name(name) {
-                find(Find { below: below(&entry, start).to_owned(), family });
+            let below = below(&entry, start);
+            if let Some(kind) = self.kind(&entry, below) {
+                find(Find { below: below.to_owned(), kind });
             } else {
                 alive();
-                if entry.file_type().is_symlink() && places::is_place(entry.file_name()) && leads_to_directory(&entry) {
+                if entry.file_type().is_symlink() && self.hides_locks(&entry, below) {
                     let cause = "a symbolic link leads to another directory, which was not looked at".to_owned();
                     let next_step = "give the directory that it leads to as a PATH of its own".to_owned();
-                    let path = self.shown.join(below(&entry, start));
+                    let path = self.shown.join(below);
                     tell(Event::Problem(Problem { path, cause, next_step }));
                 }
                 if name.ends_with(b".lock") && is_dir(&entry) {
-                    self.look_alike(below(&entry, start), tell);
-                } else if name != b"node_modules" {
+                    self.look_alike(below, tell);
+                } else if name != b"node_modules"
+                    && (!is_dir(&entry) || self.enters(&entry, below))
+                    && !self.is_of_another(&entry)
+                {
                     continue;
                 }
             }
@@ -191,17 +235,80 @@ impl Walk<'_> {
         }
     }
 
-    fn lock(&self, below: &Path, family: &'static Family, filesystems: &mut Filesystems, tell: &dyn Fn(Event)) {
-        match self.read(below, family, filesystems) {
-            Ok(found) => tell(Event::Lock(Box::new(found))),
+    /// Whether a directory is looked into. At the depth where a walk ends, one that leads to the
+    /// places of a state dir still is.
+    fn enters(&self, entry: &DirEntry, below: &Path) -> bool {
+        let in_reach = || {
+            entry.depth() < self.spec.depth
+                || self.spec.kind == RootKind::Path
+                    && places::in_state_dir(below, self.is_state_dir)
+                        .is_some_and(|inside| leads_to_locks(inside, STATE_PLACES))
+        };
+        self.spec.enters(below) && in_reach()
+    }
+
+    /// Whether it is another user's directory in the temp directory, in which OpenClaw takes no
+    /// lock for us: what is planted there must not decide our exit code.
+    fn is_of_another(&self, entry: &DirEntry) -> bool {
+        let own = rustix::process::geteuid();
+        let own_only = self.spec.kind == RootKind::Temp && !own.is_root() && is_dir(entry);
+        own_only && entry.metadata().is_ok_and(|meta| meta.uid() != own.as_raw())
+    }
+
+    /// What an entry is by its name. A name that says it together with its directory's is looked
+    /// at with the root's own path: the start of the walk may be a descriptor.
+    fn kind(&self, entry: &DirEntry, below: &Path) -> Option<Kind> {
+        let name = entry.file_name();
+        // Nearly all names end differently, and no path need be put together for them.
+        if !crate::family::may_be_lock(name.as_bytes()) {
+            return None;
+        }
+        // No release locks in the temp directory itself, where anybody may put anything.
+        if self.spec.kind == RootKind::Temp && below.components().count() == 1 {
+            return None;
+        }
+        let file_type = match entry.file_type() {
+            kind if kind.is_dir() => FileType::Directory,
+            kind if kind.is_file() => FileType::RegularFile,
+            kind if kind.is_symlink() => FileType::Symlink,
+            _ => FileType::Unknown,
+        };
+        self.spec.kind_of(&self.spec.path.join(below), file_type)
+    }
+
+    /// Whether a symbolic link stands where a directory that holds locks would.
+    fn hides_locks(&self, entry: &DirEntry, below: &Path) -> bool {
+        let expected = match self.spec.kind {
+            RootKind::State => leads_to_fixed_place(below),
+            // Anybody can put a link there, and OpenClaw itself refuses it.
+            RootKind::Temp => false,
+            RootKind::Path => {
+                let inside = || places::in_state_dir(below, self.is_state_dir);
+                places::is_place(entry.file_name()) || inside().is_some_and(leads_to_fixed_place)
+            }
+            RootKind::Stage | RootKind::Package | RootKind::Config => places::is_place(entry.file_name()),
+        };
+        expected && leads_to_directory(entry)
+    }
+
+    fn lock(&self, find: &Find, filesystems: &mut Filesystems, tell: &dyn Fn(Event)) {
+        match self.read(&find.below, find.kind, filesystems) {
+            Ok(Read::Lock(found)) => tell(Event::Lock(found)),
+            Ok(Read::Idle(directory)) => {
+                tell(Event::Idle(
+                    Idle { path: self.shown.join(&find.below), family: find.kind.family.name },
+                    directory,
+                ));
+            }
             Err(Errno::NOENT) if self.spec.only.is_none() => tell(Event::Vanished),
-            Err(errno) => tell(Event::Problem(self.problem(below, "cannot look at the lock", errno))),
+            Err(errno) => tell(Event::Problem(self.problem(&find.below, LOOK, errno))),
         }
     }
 
-    fn read(&self, below: &Path, family: &'static Family, filesystems: &mut Filesystems) -> Result<FoundLock, Errno> {
-        if let Some(found) = self.read_at_once(below, family, filesystems) {
-            return Ok(found);
+    fn read(&self, below: &Path, kind: Kind, filesystems: &mut Filesystems) -> Result<Read, Errno> {
+        let at_once = kind.form.is_directory().then(|| self.read_at_once(below, kind, filesystems)).flatten();
+        if let Some(found) = at_once {
+            return Ok(Read::Lock(Box::new(found)));
         }
         let parent_path = below.parent().unwrap_or(Path::new(""));
         let (parent, crossing) = match self.root.open_below(parent_path, Crossing::SameMount) {
@@ -211,22 +318,39 @@ impl Walk<'_> {
         };
         let guarded = parent.meta()?;
         let filesystem = *filesystems.entry(guarded.device).or_insert_with(|| parent.filesystem().ok());
-        let reading = lock::read(&parent, family.lock_name.as_bytes(), family, self.pid_max)?;
-        Ok(FoundLock { root: self.index, below: below.to_owned(), family, reading, guarded, filesystem, crossing })
+        Ok(match lock::read(&parent, below.file_name().unwrap_or_default(), kind)? {
+            Some(reading) => Read::Lock(Box::new(self.found(below, kind, reading, guarded, filesystem, crossing))),
+            None => Read::Idle(guarded),
+        })
+    }
+
+    fn found(
+        &self,
+        below: &Path,
+        Kind { family, form, is_sure }: Kind,
+        reading: LockReading,
+        guarded: Meta,
+        filesystem: Option<Filesystem>,
+        crossing: Crossing,
+    ) -> FoundLock {
+        // Where nobody else was looked for, nobody else's are found.
+        let surely_openclaws = is_sure || self.spec.kind != RootKind::Path;
+        let (root, below) = (self.index, below.to_owned());
+        FoundLock { root, below, family, form, surely_openclaws, reading, guarded, filesystem, crossing }
     }
 
     /// The usual lock, a directory on the root's own mount, opened in one step and asked for the
     /// directory above it. `None` for whatever is not so simple.
-    fn read_at_once(&self, below: &Path, family: &'static Family, filesystems: &mut Filesystems) -> Option<FoundLock> {
+    fn read_at_once(&self, below: &Path, kind: Kind, filesystems: &mut Filesystems) -> Option<FoundLock> {
         let crossing = Crossing::SameMount;
         let lock = self.root.open_below(below, crossing).ok()?;
         let mut guarded = lock.meta_of(b"..").ok()?;
-        let reading = lock::read_opened(&lock, family, self.pid_max).ok()?;
+        let reading = lock::read_opened(&lock, kind).ok()?;
         if guarded.mount_id == 0 {
             guarded.mount_id = reading.meta.mount_id;
         }
         let filesystem = *filesystems.entry(guarded.device).or_insert_with(|| lock.filesystem().ok());
-        Some(FoundLock { root: self.index, below: below.to_owned(), family, reading, guarded, filesystem, crossing })
+        Some(self.found(below, kind, reading, guarded, filesystem, crossing))
     }
 
     /// A directory named like a lock, with a record like a lock's, that no known release writes.
@@ -239,13 +363,19 @@ impl Walk<'_> {
         }
     }
 
-    fn walk_error(&self, start: &Path, error: &walkdir::Error) -> Event {
+    /// What an error of the listing means; nothing where the directory is out of scope.
+    fn walk_error(&self, start: &Path, error: &walkdir::Error) -> Option<Event> {
         let below = error.path().and_then(|path| path.strip_prefix(start).ok()).unwrap_or(Path::new(""));
         let errno = error.io_error().and_then(Errno::from_io_error).unwrap_or(Errno::IO);
         if errno == Errno::NOENT {
-            return Event::Vanished;
+            return Some(Event::Vanished);
         }
-        Event::Problem(self.problem(below, "cannot list the directory", errno))
+        // What another user keeps in the temp directory is for a run of that user.
+        let of_another = self.spec.kind == RootKind::Temp && !rustix::process::geteuid().is_root();
+        if of_another && errno == Errno::ACCESS && !below.as_os_str().is_empty() {
+            return None;
+        }
+        Some(Event::Problem(self.problem(below, "cannot list the directory", errno)))
     }
 
     fn problem(&self, below: &Path, act: &str, errno: Errno) -> Problem {

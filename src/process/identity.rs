@@ -8,8 +8,10 @@ use super::openclaw;
 use super::proc_dir::{ProcDir, ProcessDir};
 use super::status::{Identity, Status};
 use crate::evidence::{Candidate, Life, Role, TimeNamespace};
+use crate::record::Owner;
 use crate::units::ClockReading;
 use rustix::io::Errno;
+use std::path::Path;
 
 /// The reader's own place: what it adds to the start times that it reads.
 #[derive(Debug, Clone, Copy)]
@@ -108,6 +110,18 @@ pub fn observe(proc: &ProcDir, pid: u32, reader: &Reader, clock: &ClockReading) 
         container,
     };
     Observed::Process(Box::new(candidate), dir)
+}
+
+/// This process, as it would name itself in a lock: its pid in its own PID namespace, and its
+/// start ticks as its own time namespace shows them. `None` where /proc is not of that namespace.
+#[must_use]
+pub fn own() -> Option<Owner> {
+    let pid = rustix::process::getpid().as_raw_nonzero().get().unsigned_abs();
+    let proc = ProcDir::open(Path::new("/proc")).ok()?;
+    let stat = proc.read(&format!("{pid}/stat")).ok()?;
+    let is_own = proc.link("self").ok()? == pid.to_string().as_bytes();
+    let identity = Identity::parse(&stat).filter(|_| is_own)?;
+    Some(Owner { pid, start_ticks: Some(identity.start_ticks), created_at: None })
 }
 
 /// A zombie whose threads run on lives; one without has died (proc_pid_stat(5), field 3).

@@ -22,6 +22,9 @@ pub fn may_be_runtime(comm: &[u8]) -> bool {
 #[must_use]
 pub fn role(comm: &[u8], argv: &[&[u8]], exe: Option<&[u8]>) -> Role {
     let first = argv.first().copied().unwrap_or_default();
+    if is_this_program(argv) {
+        return Role::Other;
+    }
     let runs_entry_file = || argv.iter().skip(1).any(|arg| ENTRY_FILES.iter().any(|entry| ends_in(arg, entry)));
     if is_title(comm) || is_title(base(first)) || argv.iter().any(|arg| base(arg) == b"openclaw.mjs") {
         return Role::OpenClaw;
@@ -45,6 +48,13 @@ pub fn entry_file<'a>(argv: &[&'a [u8]]) -> Option<&'a [u8]> {
 pub fn split_argv(cmdline: &[u8]) -> Vec<&[u8]> {
     let trimmed = cmdline.strip_suffix(b"\0").unwrap_or(cmdline);
     trimmed.split(|byte| *byte == 0).collect()
+}
+
+/// Whether it is a doctor of ours. OpenClaw's own `openclaw doctor` gives itself that name too, but
+/// its title leaves no arguments behind it.
+fn is_this_program(argv: &[&[u8]]) -> bool {
+    let [first, second, ..] = argv else { return false };
+    base(first) == env!("CARGO_PKG_NAME").as_bytes() && !second.is_empty()
 }
 
 fn is_runtime(name: &[u8]) -> bool {
@@ -94,6 +104,13 @@ mod tests {
         assert_eq!(role_of("npm install", &["npm install"], Some("/usr/bin/node")), Role::JavaScript);
         assert_eq!(role_of("sleep", &["sleep", "1000"], Some("/usr/bin/sleep")), Role::Other);
         assert_eq!(role_of("vim", &["vim", "dist/index.js"], Some("/usr/bin/vim")), Role::Other);
+    }
+
+    #[test]
+    fn a_doctor_of_ours_is_no_openclaw_and_openclaws_own_is() {
+        assert_eq!(role_of("openclaw-doctor", &["./openclaw-doctor", "scan"], None), Role::Other);
+        assert_eq!(role_of("openclaw-doctor", &["openclaw-doctor", "", ""], None), Role::OpenClaw);
+        assert_eq!(role_of("openclaw-doctor", &["openclaw-doctor"], None), Role::OpenClaw);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::evidence::Role;
 use crate::sys::mounts::MountTable;
 use crate::sys::tree::Dir;
 use crate::units::ClockReading;
+use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -23,8 +24,13 @@ pub const VARIABLES: &[&str] = &[
     "CLAWDBOT_STATE_DIR",
     "OPENCLAW_HOME",
     "OPENCLAW_PROFILE",
+    "OPENCLAW_CONFIG_PATH",
+    "OPENCLAW_OAUTH_DIR",
     "STATE_DIRECTORY",
     "HOME",
+    "TMPDIR",
+    "TMP",
+    "TEMP",
 ];
 
 /// Where OpenClaw's package is installed by its image and by npm.
@@ -68,15 +74,20 @@ pub fn running(proc: &ProcDir, entries: &[Entry], reader: &Reader, clock: &Clock
     suspects
         .filter_map(|entry| match observe(proc, entry.pid, reader, clock) {
             Observed::Process(process, dir) if process.role == Role::OpenClaw && !process.is_self => {
-                Some(describe(proc, entry.pid, process.program.unwrap_or_default(), &dir))
+                describe(proc, entry.pid, process.program.unwrap_or_default(), &dir)
             }
             _ => None,
         })
         .collect()
 }
 
-fn describe(proc: &ProcDir, pid: u32, program: String, dir: &ProcessDir) -> Running {
-    let environment = dir.read("environ").ok().map(|bytes| variables(&bytes));
+/// `None` for a process that is ending: it has given its memory back, and uses nothing any more.
+fn describe(proc: &ProcDir, pid: u32, program: String, dir: &ProcessDir) -> Option<Running> {
+    let environment = match dir.read("environ") {
+        Ok(bytes) => Some(variables(&bytes)),
+        Err(Errno::ACCESS | Errno::PERM) => None,
+        Err(_) => return None,
+    };
     let same = |name: &str| {
         let (ours, theirs) = (proc.link(&format!("self/{name}")), dir.link(name));
         matches!((ours, theirs), (Ok(ours), Ok(theirs)) if ours == theirs)
@@ -92,7 +103,7 @@ fn describe(proc: &ProcDir, pid: u32, program: String, dir: &ProcessDir) -> Runn
     mount_points.dedup();
     let packages = dir.open_link("root").map(|root| packages(&root, dir)).unwrap_or_default();
     let cwd = dir.link("cwd").ok().map(|path| PathBuf::from(OsStr::from_bytes(&path)));
-    Running { pid, program, environment, cwd, same_mounts, mount_points, packages }
+    Some(Running { pid, program, environment, cwd, same_mounts, mount_points, packages })
 }
 
 fn names_openclaw(part: &OsStr) -> bool {

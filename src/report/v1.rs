@@ -8,6 +8,7 @@ use crate::discover::{Problem, RootKind, RootReport};
 use crate::evidence::{Candidate, Life, ProcSource, Reach, Role, SoleAccess, TimeNamespace, Vantage};
 use crate::explain;
 use crate::quote::shell_word;
+use crate::restraint::Restraint;
 use crate::scan::{Blocks, JudgedLock, Scan};
 use crate::units::{EpochMs, StartTicks};
 use crate::verdict::{Classification, Leaning, Reason};
@@ -47,7 +48,10 @@ impl<'a> Head<'a> {
         Self {
             tool: Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") },
             host: Host::new(scan),
-            scope: Scope { assume_single_writer: scan.view.assume_single_writer },
+            scope: Scope {
+                assume_single_writer: scan.view.assume_single_writer,
+                families: scan.families.iter().map(|family| family.name).collect(),
+            },
             roots: scan.roots.iter().map(|root| Root::new(root, &scan.problems)).collect(),
         }
     }
@@ -77,6 +81,7 @@ pub(super) struct Host<'a> {
 #[derive(Debug, Serialize)]
 pub(super) struct Scope {
     assume_single_writer: bool,
+    families: Vec<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -109,6 +114,8 @@ pub(super) struct Lock<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     path_hex: Option<String>,
     family: &'static str,
+    form: &'static str,
+    state_dir: Option<String>,
     classification: Classification,
     reason: Reason,
     proof: bool,
@@ -116,6 +123,7 @@ pub(super) struct Lock<'a> {
     explanation: String,
     next_step: String,
     blocks: BlocksReport<'a>,
+    left_to_openclaw: Option<LeftReport>,
     owner: OwnerReport,
     sightings: Vec<Sighting<'a>>,
     evidence: Evidence<'a>,
@@ -126,6 +134,18 @@ pub(super) struct Lock<'a> {
 struct BlocksReport<'a> {
     answer: &'static str,
     why: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct LeftReport {
+    reason: &'static str,
+    why: String,
+}
+
+impl LeftReport {
+    fn new(restraint: &Restraint) -> Self {
+        Self { reason: restraint.word(), why: explain::left_to(restraint) }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -217,6 +237,8 @@ pub struct Summary {
     pub proven: usize,
     /// Directories that look like locks and are none that we know.
     pub look_alikes: usize,
+    /// Files of kernel locks that nobody holds.
+    pub idle: usize,
     /// What could not be looked at.
     pub problems: usize,
     /// What vanished during the run.
@@ -238,6 +260,7 @@ impl Summary {
             legacy_unverifiable: count(Classification::LegacyUnverifiable),
             proven: scan.locks.iter().filter(|lock| lock.verdict.proof()).count(),
             look_alikes: scan.look_alikes.len(),
+            idle: scan.idle.len(),
             problems: scan.problems.len(),
             vanished: scan.vanished,
             entries_seen: scan.entries,
@@ -316,6 +339,9 @@ impl<'a> Lock<'a> {
             id: &lock.id,
             path_hex: hex(&lock.path),
             family: lock.found.family.name,
+            form: lock.found.form.word(),
+            state_dir: lock.state_dir.as_deref().map(text),
+            left_to_openclaw: lock.restraint.as_ref().map(LeftReport::new),
             classification: lock.verdict.classification,
             reason: lock.verdict.reason,
             proof: lock.verdict.proof(),
@@ -325,6 +351,7 @@ impl<'a> Lock<'a> {
                 lock.found.family,
                 &lock.facts,
                 &lock.verdict,
+                lock.restraint.as_ref(),
                 &shell_word(&lock.path),
                 &scan.view,
             )

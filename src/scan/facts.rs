@@ -1,15 +1,21 @@
 //! Collects the facts of locks, reading each process once.
 
+use super::restrain::Users;
 use super::world::{LOOK_LIMIT, World};
-use crate::discover::FoundLock;
+use crate::discover::{FoundLock, RootReport};
 use crate::evidence::{Candidate, InUse, LockFacts, ProcSource, Reach, SoleAccess, Vantage, View};
 use crate::process::identity::{Observed, observe};
+use crate::process::kernel_holders;
 use crate::process::sharing::Exports;
 use crate::process::witness;
 use crate::process::workers::Workplaces;
 use crate::quote::shell_word;
+use crate::record::Record;
+use crate::restraint::Restraint;
+use crate::sys::tree::Meta;
 use crate::sys::{bounded, mounts::MountTable};
 use crate::units::ClockReading;
+use crate::verdict::Verdict;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,6 +29,7 @@ pub(super) struct Gatherer<'a> {
     workplaces: HashMap<u32, Workplaces>,
     exports: Exports,
     mount_roots: HashMap<u64, SoleAccess>,
+    users: Users,
 }
 
 impl<'a> Gatherer<'a> {
@@ -38,12 +45,26 @@ impl<'a> Gatherer<'a> {
             workplaces: HashMap::new(),
             exports,
             mount_roots: HashMap::new(),
+            users: Users::default(),
         }
+    }
+
+    pub(super) fn restraint(
+        &mut self,
+        found: &FoundLock,
+        verdict: &Verdict,
+        root: Option<&RootReport>,
+        versions: &[String],
+    ) -> Option<Restraint> {
+        self.users.restraint(self.world, found, verdict, root, versions)
     }
 
     pub(super) fn facts(&mut self, found: &FoundLock, real_path: Option<&Path>, view: &View) -> LockFacts {
         let owner = found.reading.record.owner();
-        let mut candidates = owner.map(|owner| self.candidates(owner.pid)).unwrap_or_default();
+        let mut candidates = match &found.reading.record {
+            Record::KernelHeld { pid } => self.kernel_holders(*pid, &found.reading.meta),
+            _ => owner.map(|owner| self.candidates(owner.pid)).unwrap_or_default(),
+        };
         if owner.is_some_and(|owner| owner.start_ticks.is_none()) {
             self.add_witness(&mut candidates);
         }
@@ -57,6 +78,8 @@ impl<'a> Gatherer<'a> {
             },
             candidates,
             in_use: InUse::default(),
+            coordinator_held: found.reading.coordinator_held,
+            surely_openclaws: found.surely_openclaws,
         }
     }
 
@@ -72,6 +95,25 @@ impl<'a> Gatherer<'a> {
             candidates
         };
         self.candidates.entry(pid).or_insert_with(read).clone()
+    }
+
+    /// The processes that the kernel names as holders of a lock: `pid` of our own namespace, or
+    /// those that the list of another proc directory names.
+    fn kernel_holders(&self, pid: Option<u32>, file: &Meta) -> Vec<Candidate> {
+        let Some(proc) = &self.world.proc else { return Vec::new() };
+        let own = pid.filter(|_| self.world.sight.source == ProcSource::Own);
+        let listed = || {
+            let (proc, device, inode) = (Arc::clone(proc), file.device, file.inode);
+            let holders = bounded::run(LOOK_LIMIT, move || kernel_holders::holders(&proc, device, inode));
+            holders.into_iter().flat_map(|holders| holders.by).map(|holder| holder.pid).collect()
+        };
+        let pids: Vec<u32> = own.map_or_else(listed, |pid| vec![pid]);
+        let seen = pids.into_iter().map(|pid| observe(proc, pid, &self.world.reader, &self.now));
+        let living = seen.filter_map(|seen| match seen {
+            Observed::Process(candidate, _) => Some(*candidate),
+            Observed::Unreadable | Observed::Gone => None,
+        });
+        living.collect()
     }
 
     fn add_witness(&mut self, candidates: &mut [Candidate]) {

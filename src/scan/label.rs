@@ -1,8 +1,13 @@
 //! What a lock is called, and whom it holds up.
 
 use super::Blocks;
-use crate::discover::{self, Findings, FoundLock};
-use std::path::Path;
+use crate::discover::{self, Findings, FoundLock, RootKind, RootReport};
+use crate::family::{Family, STATE_PLACES, is_place};
+use crate::release::{may_hold, spans};
+use std::path::{Path, PathBuf};
+
+/// Where version directories stand in a state dir.
+const STAGE_PLACES: &[&str] = &["plugin-runtime-deps/*"];
 
 pub(super) fn version_name(lock: &FoundLock, findings: &Findings) -> Option<String> {
     let root = findings.roots.get(lock.root)?;
@@ -13,14 +18,40 @@ fn version_in(path: &Path) -> Option<String> {
     discover::version_of(path.parent()?.file_name()?).map(str::to_owned)
 }
 
-pub(super) fn blocks(path: &Path, versions: &[String]) -> Blocks {
-    let Some(version) = version_in(path) else {
-        return Blocks::Unknown("its directory names no version".to_owned());
+/// The state dir that a lock belongs to: one of the roots, a directory above the lock that is
+/// called like one, or, where no other is, one in its own root that holds it where a state dir would.
+pub(super) fn state_dir(path: &Path, found: &FoundLock, root: &RootReport, roots: &[RootReport]) -> Option<PathBuf> {
+    let is_root = |dir: &Path| roots.iter().any(|root| root.spec.kind == RootKind::State && root.path == dir);
+    let parent = path.parent()?;
+    let named = parent.ancestors().find(|dir| discover::places::names_state_dir(dir) || is_root(dir));
+    // A temp directory and one of units are in no state dir, whatever they are called.
+    if named.is_some() || matches!(root.spec.kind, RootKind::Temp | RootKind::Config) {
+        return named.map(Path::to_owned);
+    }
+    let places = if version_in(path).is_some() { STAGE_PLACES } else { STATE_PLACES };
+    let holds = |dir: &&Path| {
+        let below = parent.strip_prefix(dir).unwrap_or(parent);
+        places.iter().any(|place| is_place(below, place))
     };
+    let inside = parent.ancestors().take(found.below.components().count());
+    inside.filter(holds).last().map(Path::to_owned)
+}
+
+pub(super) fn blocks(family: &Family, path: &Path, versions: &[String]) -> Blocks {
     if versions.is_empty() {
         return Blocks::Unknown("no running or installed OpenClaw was found to compare with".to_owned());
     }
     let known = versions.join(", ");
+    // A stage root keeps the directories of releases that are gone.
+    let Some(version) = version_in(path) else {
+        let stops = |version: &&String| may_hold(family.holds_up, version);
+        return match versions.iter().find(stops) {
+            Some(version) => Blocks::Yes(format!("OpenClaw {version} is running or installed here")),
+            None => {
+                Blocks::No(format!("it is of OpenClaw {}; running or installed here: {known}", spans(family.holds_up)))
+            }
+        };
+    };
     if versions.iter().any(|known| sanitised(known) == version) {
         Blocks::Yes(format!("OpenClaw {version} is running or installed here"))
     } else {
@@ -55,6 +86,6 @@ pub(super) fn id(found: &FoundLock) -> String {
     feed(&found.guarded.device.0.to_le_bytes());
     feed(&found.guarded.device.1.to_le_bytes());
     feed(&found.guarded.inode.to_le_bytes());
-    feed(found.below.file_name().unwrap_or_default().as_encoded_bytes());
+    feed(found.name().as_encoded_bytes());
     format!("{:012x}", hash >> 16)
 }

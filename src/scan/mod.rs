@@ -5,18 +5,21 @@
 
 mod facts;
 mod label;
+mod restrain;
 mod world;
 
 use crate::discover::lock::LockReading;
-use crate::discover::{self, FoundLock, LookAlike, Problem, Progress, RootReport, RootSpec};
+use crate::discover::{self, FoundLock, Idle, LookAlike, Problem, Progress, RootReport, RootSpec};
 use crate::evidence::{LockFacts, ProcSource, View};
+use crate::family::{Family, Form};
 use crate::quote::shell_word;
+use crate::restraint::Restraint;
 use crate::sys::clock;
 use crate::sys::tree::Dir;
 use crate::units::ClockReading;
 use crate::verdict::{Leaning, Standing, Verdict, judge};
 use facts::Gatherer;
-use label::{blocks, id, version_name};
+use label::{blocks, id, state_dir, version_name};
 use rustix::io::Errno;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -33,6 +36,8 @@ pub struct Request {
     pub all_users: bool,
     /// The proc directory.
     pub proc: PathBuf,
+    /// Only locks of these families; of all if empty.
+    pub families: Vec<&'static Family>,
     /// The operator vouches for sole access.
     pub assume_single_writer: bool,
     /// Our environment.
@@ -50,6 +55,10 @@ impl Request {
         }
         if self.assume_single_writer {
             flags.push_str(" --assume-single-writer");
+        }
+        for family in &self.families {
+            flags.push_str(" --family ");
+            flags.push_str(family.name);
         }
         flags
     }
@@ -73,10 +82,14 @@ pub struct Scan {
     pub view: View,
     /// The clocks at the time of judging.
     pub clock: ClockReading,
+    /// The families that were asked for; all if empty.
+    pub families: Vec<&'static Family>,
     /// What was looked at.
     pub roots: Vec<RootReport>,
     /// Every lock, judged.
     pub locks: Vec<JudgedLock>,
+    /// Files of kernel locks that nobody holds.
+    pub idle: Vec<Idle>,
     /// Directories that look like locks and are none that we know.
     pub look_alikes: Vec<LookAlike>,
     /// What could not be looked at.
@@ -110,6 +123,10 @@ pub struct JudgedLock {
     pub verdict: Verdict,
     /// Whether it holds a gateway up.
     pub blocks: Blocks,
+    /// Why it is left to OpenClaw, if it is.
+    pub restraint: Option<Restraint>,
+    /// The state dir that it belongs to, if that can be told.
+    pub state_dir: Option<PathBuf>,
 }
 
 /// Whether a lock holds up an OpenClaw that runs or is installed here.
@@ -159,12 +176,6 @@ impl<'a> Session<'a> {
         self.world.sight.source
     }
 
-    /// The kernel's largest pid.
-    #[must_use]
-    pub fn pid_max(&self) -> u64 {
-        self.world.pid_max
-    }
-
     /// Looks, gathers, judges.
     pub fn scan(&mut self, progress: &mut dyn FnMut(Progress)) -> Scan {
         let (request, world) = (self.request, &mut self.world);
@@ -186,9 +197,20 @@ impl<'a> Session<'a> {
         }
         let (specs, mut packages) = world.specs(request, discovers, &mut problems);
         let proc = world.proc.clone();
-        let findings = discover::gather(specs, proc, request.proc.clone(), world.pid_max, progress);
+        let mut findings = discover::gather(specs, proc, request.proc.clone(), progress);
+        if !request.families.is_empty() {
+            let asked = |name: &str| request.families.iter().any(|asked| asked.name == name);
+            findings.locks.retain(|lock| asked(lock.family.name));
+            findings.idle.retain(|idle| asked(idle.family));
+        }
         world.sweep_for(&findings);
-        if !discovers && findings.locks.iter().any(|lock| version_name(lock, &findings).is_some()) {
+        // Whom a lock holds up, and who clears it by himself, is asked for where there is one.
+        let heals = |lock: &FoundLock| !matches!(lock.form, Form::Directory { .. } | Form::KernelLock);
+        if findings.locks.iter().any(heals) {
+            world.sweep_once();
+        }
+        let asks = |lock: &FoundLock| heals(lock) || version_name(lock, &findings).is_some();
+        if !discovers && findings.locks.iter().any(asks) {
             world.find_running(&mut problems);
         }
         packages.extend(world.running.iter().flat_map(|running| running.packages.iter().cloned()));
@@ -207,9 +229,19 @@ impl<'a> Session<'a> {
         if same { Ok(dir) } else { Err(Errno::STALE) }
     }
 
-    /// Sweeps /proc again: what a question left standing may have changed.
+    /// Looks at all processes again: what a question left standing may have changed.
     pub fn look_again(&mut self) {
         self.world.sweep_now();
+        // What could not be told of them was told by the scan.
+        self.world.find_running(&mut Vec::new());
+    }
+
+    /// What keeps a lock from being removed by us, by what is known of running processes now.
+    #[must_use]
+    pub fn restraint(&self, lock: &JudgedLock, scan: &Scan) -> Option<Restraint> {
+        let root = scan.roots.get(lock.found.root);
+        let mut gatherer = Gatherer::new(&self.world, clock::read());
+        gatherer.restraint(&lock.found, &lock.verdict, root, &scan.versions)
     }
 
     /// Judges a lock again from a fresh reading; its known candidates are read again too.
@@ -234,7 +266,10 @@ fn judge_one(
     let path = root.map(|root| root.path.join(&found.below)).unwrap_or_default();
     let real_path = root.and_then(|root| root.real_path.as_deref()).map(|real| real.join(&found.below));
     let (facts, verdict) = judge_facts(&found, real_path.as_deref(), gatherer, view);
-    JudgedLock { id: id(&found), blocks: blocks(&path, versions), path, real_path, facts, verdict, found }
+    let (id, blocks) = (id(&found), blocks(found.family, &path, versions));
+    let state_dir = root.and_then(|root| state_dir(&path, &found, root, roots));
+    let restraint = gatherer.restraint(&found, &verdict, root, versions);
+    JudgedLock { id, blocks, state_dir, path, real_path, facts, verdict, restraint, found }
 }
 
 /// Gathers and judges. Who works in the directory is asked only where it can still matter.
@@ -251,7 +286,9 @@ fn judge_facts(
         Standing::Leaning(leaning) => leaning != Leaning::LikelyHeld,
         Standing::Held => false,
     };
-    if !may_go || view.source == ProcSource::NotProcfs || facts.record.owner().is_none() {
+    // Only a directory with a record is about work in the directory that holds it.
+    let guards_directory = matches!(found.form, Form::Directory { .. });
+    if !may_go || !guards_directory || view.source == ProcSource::NotProcfs || facts.record.owner().is_none() {
         return (facts, verdict);
     }
     facts.in_use = gatherer.in_use(found);

@@ -10,7 +10,6 @@ use crate::process::roots::{self, Package, Running};
 use crate::process::table::{Entry, Sweep};
 use crate::process::vantage::{self, Sight};
 use crate::quote::shell_word;
-use crate::record::PID_LIMIT;
 use crate::sys::tree::Dir;
 use crate::sys::{bounded, clock, mounts::MountTable};
 use crate::units::ClockReading;
@@ -27,7 +26,6 @@ pub(super) struct World {
     pub(super) mounts: Option<MountTable>,
     pub(super) sight: Sight,
     pub(super) reader: Reader,
-    pub(super) pid_max: u64,
     pub(super) sweep: Option<Sweep>,
     pub(super) running: Vec<Running>,
 }
@@ -46,17 +44,7 @@ impl World {
                 (None, Sight::none(why))
             }
         };
-        Self {
-            reader: Reader::new(own.as_ref(), sight.own_pid),
-            proc,
-            mounts,
-            sight,
-            // Not /proc/sys/kernel/pid_max: since Linux 6.14 each PID namespace has its own, and a
-            // container's may be larger than ours.
-            pid_max: PID_LIMIT,
-            sweep: None,
-            running: Vec::new(),
-        }
+        Self { reader: Reader::new(own.as_ref(), sight.own_pid), proc, mounts, sight, sweep: None, running: Vec::new() }
     }
 
     pub(super) fn sweep_now(&mut self) {
@@ -73,6 +61,12 @@ impl World {
             Err(errno) => {
                 self.sight = Sight::none(format!("the processes cannot be listed: {}", crate::sys::words(errno)));
             }
+        }
+    }
+
+    pub(super) fn sweep_once(&mut self) {
+        if self.sweep.is_none() {
+            self.sweep_now();
         }
     }
 
@@ -116,7 +110,7 @@ impl World {
             return (specs, Vec::new());
         }
         let environment = places::Environment::new(request.environment.clone());
-        specs.extend(environment.stage_roots(""));
+        specs.extend(environment.roots(""));
         let (home, sudo_uid, all_users) = (environment.home(), environment.sudo_uid(), request.all_users);
         let listing = bounded::run(LOOK_LIMIT, move || look_around(home, sudo_uid, all_users));
         let Some((listed, packages)) = listing else {
@@ -167,7 +161,7 @@ impl World {
         let now = clock::read();
         let view = self.view(request, &now);
         let mut gatherer = Gatherer::new(self, now);
-        let Findings { roots, locks, look_alikes, problems: more, absent, vanished, entries } = findings;
+        let Findings { roots, locks, idle, look_alikes, problems: more, absent, vanished, entries } = findings;
         let mut judged: Vec<JudgedLock> =
             locks.into_iter().map(|found| judge_one(found, &roots, &mut gatherer, &view, &versions)).collect();
         // By bytes: the components of paths would be taken apart a hundred thousand times.
@@ -181,8 +175,10 @@ impl World {
             host,
             view,
             clock: now,
+            families: request.families.clone(),
             roots,
             locks: judged,
+            idle,
             look_alikes,
             problems: problems.into_iter().chain(more).collect(),
             absent,

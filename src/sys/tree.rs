@@ -64,6 +64,17 @@ impl Meta {
     pub fn same_file(&self, other: &Self) -> bool {
         self.device == other.device && self.inode == other.inode
     }
+
+    /// Whether two names lie on one mount; by their devices where the kernel does not tell the
+    /// mount of a file (before 5.8).
+    #[must_use]
+    pub fn same_mount(&self, other: &Self) -> bool {
+        if self.mount_id == 0 || other.mount_id == 0 {
+            self.device == other.device
+        } else {
+            self.mount_id == other.mount_id
+        }
+    }
 }
 
 impl AsFd for Dir {
@@ -163,6 +174,16 @@ impl Dir {
         if errno == Errno::NOTDIR && is_link() { Errno::LOOP } else { errno }
     }
 
+    /// Whether it holds nothing.
+    pub fn is_empty(&self) -> Result<bool, Errno> {
+        for entry in rustix::fs::Dir::read_from(&self.fd)? {
+            if ![c".", c".."].contains(&entry?.file_name()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// What this directory is.
     pub fn meta(&self) -> Result<Meta, Errno> {
         let mut meta = stat(&self.fd, b"", AtFlags::EMPTY_PATH)?;
@@ -209,6 +230,12 @@ impl Dir {
         Some(link.into())
     }
 
+    /// Pins what a name in this directory stands for; a symbolic link itself.
+    pub fn pin(&self, name: &[u8]) -> Result<Pin, Errno> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(Pin { fd: rustix::fs::openat(&self.fd, name, flags, Mode::empty())? })
+    }
+
     /// Reads a regular file in this directory, at most `limit` bytes.
     ///
     /// The name is looked at before it is opened, and again through the descriptor: a FIFO
@@ -242,6 +269,19 @@ impl Dir {
             Some(bytes) => Ok((meta, bytes)),
             None => Err(ReadError::TooLarge(meta)),
         }
+    }
+}
+
+/// A file that is held by its inode and cannot be read: its number is not given to another.
+#[derive(Debug)]
+pub struct Pin {
+    fd: OwnedFd,
+}
+
+impl Pin {
+    /// What it is, whatever its name is now.
+    pub fn meta(&self) -> Result<Meta, Errno> {
+        stat(&self.fd, b"", AtFlags::EMPTY_PATH)
     }
 }
 
@@ -355,6 +395,15 @@ mod tests {
         assert_eq!(dir.mount_id_of_fdinfo(), Some(stat(&dir, b"", AtFlags::EMPTY_PATH).unwrap().mount_id));
         assert_eq!(parse_mount_id(b"pos:\t0\nmnt_id:\t25\nino:\t2\n"), Some(25));
         assert_eq!(parse_mount_id(b"pos:\t0\n"), None);
+    }
+
+    #[test]
+    fn on_an_old_kernel_a_record_lies_on_the_mount_of_its_device() {
+        let new = stat(rustix::fs::CWD, b"/", AtFlags::empty()).unwrap();
+        let old = Meta { mount_id: 0, ..new };
+        assert!(old.same_mount(&new) && new.same_mount(&old) && new.same_mount(&new));
+        assert!(!old.same_mount(&Meta { device: (0, 0), ..new }));
+        assert!(!new.same_mount(&Meta { mount_id: new.mount_id + 1, ..new }));
     }
 
     #[test]

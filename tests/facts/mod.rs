@@ -11,7 +11,7 @@ use openclaw_doctor::evidence::{
     Worker,
 };
 use openclaw_doctor::family::{self, Family};
-use openclaw_doctor::record::{Owner, Record};
+use openclaw_doctor::record::{Hostility, Owner, Record};
 use openclaw_doctor::units::{EpochMs, StartTicks};
 use openclaw_doctor::verdict::{self, Verdict};
 
@@ -40,9 +40,9 @@ pub struct Facts {
 
 /// A lock whose record says this.
 pub fn lock(record: Record) -> Facts {
-    let record_time = (!matches!(record, Record::Missing)).then_some(TAKEN);
+    let record_time = has_file(&record).then_some(TAKEN);
     Facts {
-        family: family::by_lock_name(b".openclaw-runtime-deps.lock").unwrap(),
+        family: family::by_name("runtime-deps").unwrap(),
         lock: LockFacts {
             record,
             times: LockTimes { lock_modified: Some(TAKEN), record_modified: record_time, record_born: record_time },
@@ -50,6 +50,8 @@ pub fn lock(record: Record) -> Facts {
             sole_access: SoleAccess::No("the volume /data may be shared".to_owned()),
             candidates: Vec::new(),
             in_use: InUse::default(),
+            coordinator_held: false,
+            surely_openclaws: true,
         },
         view: View {
             vantage: Vantage::Host,
@@ -61,6 +63,25 @@ pub fn lock(record: Record) -> Facts {
             carry: String::new(),
         },
     }
+}
+
+/// Whether a record of this kind is a file that was looked at, and so has times.
+pub fn has_file(record: &Record) -> bool {
+    use Hostility::{LockNotDirectory, LockNotEmpty, LockNotFile, LockSymlink};
+    !matches!(
+        record,
+        Record::Missing
+            | Record::NotRecorded
+            | Record::KernelHeld { .. }
+            | Record::KernelUnknown
+            | Record::Hostile(LockSymlink | LockNotDirectory | LockNotFile | LockNotEmpty)
+    )
+}
+
+/// A file on which the kernel shows a lock, and the process that it names for it, if it does.
+pub fn held_by_kernel(holder: Option<Candidate>) -> Facts {
+    let facts = lock(Record::KernelHeld { pid: holder.as_ref().map(|holder| holder.pid) });
+    holder.into_iter().fold(facts, Facts::and)
 }
 
 /// A lock whose record has a pid and start ticks (OpenClaw 2026.4.29 and later).
@@ -160,6 +181,18 @@ impl Facts {
     /// An npm still works in the guarded directory.
     pub fn worked_in(mut self) -> Self {
         self.lock.in_use.by.push(Worker { pid: 4_242, program: "npm install".to_owned() });
+        self
+    }
+
+    /// Somebody holds the coordinator beside it.
+    pub fn coordinated(mut self) -> Self {
+        self.lock.coordinator_held = true;
+        self
+    }
+
+    /// Another program may use such a name too.
+    pub fn perhaps_anothers(mut self) -> Self {
+        self.lock.surely_openclaws = false;
         self
     }
 

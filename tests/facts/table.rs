@@ -68,30 +68,57 @@ fn case(
     Case { row, evidence, facts, expected: (class, reason, outcome) }
 }
 
-/// Every line.
+/// Every line, each as a lock of a family that it can be about.
 pub fn cases() -> Vec<Case> {
-    [unwritten(), hostile(), leases(), equal_ticks(), no_ticks(), other_ticks(), nobody(), withdrawn()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let is_kernels = |case: &Case| case.row == 8;
+    let named = |name| family::by_name(name).unwrap();
+    let mut all = cases_of(named("runtime-deps"));
+    all.retain(|case| !is_kernels(case));
+    all.extend(cases_of(named("sqlite-coordinator")).into_iter().filter(is_kernels));
+    all
+}
+
+/// Every line, as a lock of this family: its own times of patience stand in rows 1 and 3.
+pub fn cases_of(family: &'static Family) -> Vec<Case> {
+    let lines = [
+        unwritten(family.unwritten_grace_ms),
+        hostile(),
+        leases(family.anonymous_lease_ms),
+        equal_ticks(),
+        no_ticks(),
+        other_ticks(),
+        nobody(),
+        kernels(),
+        withdrawn(family),
+    ];
+    let of_family = |case: Case| Case { facts: Facts { family, ..case.facts }, ..case };
+    lines.into_iter().flatten().map(of_family).collect()
 }
 
 #[rustfmt::skip]
-fn unwritten() -> Vec<Case> {
-    let (young, old) = (30 * SECOND - 1, 30 * SECOND);
+fn unwritten(grace: i64) -> Vec<Case> {
+    let (young, old) = (grace - 1, grace);
     let mut cases = vec![
         case(1, "no record, but the lock is a new one of a stepped clock: dated in the future",
             lock(Record::Missing).touched_ago(-HOUR), Unverifiable, RecordMissing, LikelyHeld),
         case(1, "no record, and no time at all",
             lock(Record::Missing).times(|times| *times = LockTimes::default()), Unverifiable, RecordMissing, LikelyHeld),
         case(1, "an old lock with a record that is being written now",
-            lock(Record::Empty).touched_ago(HOUR).times(|times| times.record_modified = Some(NOW)), Unverifiable, RecordEmpty, LikelyHeld),
+            lock(Record::Empty).touched_ago(old).times(|times| times.record_modified = Some(NOW)), Unverifiable, RecordEmpty, LikelyHeld),
         case(1, "an old record in a lock that was changed now",
-            lock(Record::Truncated).touched_ago(HOUR).times(|times| times.lock_modified = Some(NOW)), Unverifiable, RecordTruncated, LikelyHeld),
+            lock(Record::Truncated).touched_ago(old).times(|times| times.lock_modified = Some(NOW)), Unverifiable, RecordTruncated, LikelyHeld),
         case(1, "an old lock, and a record whose time cannot be read",
-            lock(Record::Empty).touched_ago(HOUR).times(|times| times.record_modified = None), Unverifiable, RecordEmpty, LikelyHeld),
+            lock(Record::Empty).touched_ago(old).times(|times| times.record_modified = None), Unverifiable, RecordEmpty, LikelyHeld),
         case(1, "an old record in a lock whose time cannot be read",
-            lock(Record::NotJson).touched_ago(HOUR).times(|times| times.lock_modified = None), Unverifiable, RecordNotJson, LikelyHeld),
+            lock(Record::NotJson).touched_ago(old).times(|times| times.lock_modified = None), Unverifiable, RecordNotJson, LikelyHeld),
+        case(1, "an empty directory that was touched now",
+            lock(Record::NotRecorded).touched_ago(0), Unverifiable, OwnerNotRecorded, LikelyHeld),
+        case(1, "an empty directory, and no time at all",
+            lock(Record::NotRecorded).times(|times| *times = LockTimes::default()), Unverifiable, OwnerNotRecorded, LikelyHeld),
+        case(1, "an empty directory, whoever has which pid",
+            lock(Record::NotRecorded).touched_ago(old).and(owner()), Unverifiable, OwnerNotRecorded, LikelyStale),
+        case(1, "an empty directory in a container: nobody is named who could be elsewhere",
+            lock(Record::NotRecorded).touched_ago(old).in_container(), Unverifiable, OwnerNotRecorded, LikelyStale),
         case(1, "no record, whoever has which pid",
             lock(Record::Missing).touched_ago(old).and(owner()), Unverifiable, RecordMissing, LikelyStale),
         case(1, "no record, where processes are hidden: nobody is named who could hide",
@@ -100,9 +127,10 @@ fn unwritten() -> Vec<Case> {
     for (record, reason) in [
         (Record::Missing, RecordMissing), (Record::Empty, RecordEmpty),
         (Record::Truncated, RecordTruncated), (Record::NotJson, RecordNotJson),
+        (Record::NotRecorded, OwnerNotRecorded),
     ] {
-        cases.push(case(1, "younger than 30 s", lock(record.clone()).touched_ago(young), Unverifiable, reason, LikelyHeld));
-        cases.push(case(1, "30 s old", lock(record).touched_ago(old), Unverifiable, reason, LikelyStale));
+        cases.push(case(1, "younger than its grace", lock(record.clone()).touched_ago(young), Unverifiable, reason, LikelyHeld));
+        cases.push(case(1, "as old as its grace", lock(record).touched_ago(old), Unverifiable, reason, LikelyStale));
     }
     cases
 }
@@ -112,7 +140,7 @@ fn hostile() -> Vec<Case> {
     let mut cases = vec![
         case(2, "a record that may not be read", lock(Record::Unreadable), Unverifiable, RecordUnreadable, LikelyHeld),
     ];
-    const EACH: [(Hostility, Reason); 16] = [
+    const EACH: [(Hostility, Reason); 18] = [
         (NotAnObject, RecordNotObject), (TooDeep, RecordTooDeep), (DuplicateKeys, RecordDuplicateKeys),
         (Hostility::PidZero, Reason::PidZero), (Hostility::PidNegative, Reason::PidNegative),
         (Hostility::PidFractional, Reason::PidFractional), (Hostility::PidNotANumber, Reason::PidNotANumber),
@@ -120,7 +148,8 @@ fn hostile() -> Vec<Case> {
         (Hostility::CreatedAtInvalid, Reason::CreatedAtInvalid), (TooLarge, RecordTooLarge),
         (Hostility::RecordSymlink, Reason::RecordSymlink), (Hostility::RecordNotRegular, Reason::RecordNotRegular),
         (Hostility::RecordHardLinked, Reason::RecordHardLinked), (Hostility::LockSymlink, Reason::LockSymlink),
-        (Hostility::LockNotDirectory, Reason::LockNotDirectory),
+        (Hostility::LockNotDirectory, Reason::LockNotDirectory), (Hostility::LockNotFile, Reason::LockNotFile),
+        (Hostility::LockNotEmpty, Reason::LockNotEmpty),
     ];
     for (hostility, reason) in EACH {
         let facts = lock(Record::Hostile(hostility)).touched_ago(1_000 * HOUR);
@@ -130,17 +159,17 @@ fn hostile() -> Vec<Case> {
 }
 
 #[rustfmt::skip]
-fn leases() -> Vec<Case> {
+fn leases(length: i64) -> Vec<Case> {
     let ago = |milliseconds| Some(EpochMs(NOW.0 - milliseconds));
     vec![
-        case(3, "under 10 minutes", lease(ago(10 * MINUTE - 1)), Unverifiable, RecordWithoutPid, LikelyHeld),
-        case(3, "10 minutes", lease(ago(10 * MINUTE)), Unverifiable, RecordWithoutPid, LikelyStale),
-        case(3, "10 minutes, in a file copied just now", lease(ago(10 * MINUTE)).touched_ago(0), Unverifiable, RecordWithoutPid, LikelyStale),
+        case(3, "in its time", lease(ago(length - 1)), Unverifiable, RecordWithoutPid, LikelyHeld),
+        case(3, "over", lease(ago(length)), Unverifiable, RecordWithoutPid, LikelyStale),
+        case(3, "over, in a file copied just now", lease(ago(length)).touched_ago(0), Unverifiable, RecordWithoutPid, LikelyStale),
         case(3, "dated in the future", lease(ago(-HOUR)), Unverifiable, RecordWithoutPid, LikelyHeld),
-        case(3, "undated, file under 10 minutes", lease(None).touched_ago(10 * MINUTE - 1), Unverifiable, RecordWithoutPid, LikelyHeld),
-        case(3, "undated, file 10 minutes old", lease(None).touched_ago(10 * MINUTE), Unverifiable, RecordWithoutPid, LikelyStale),
+        case(3, "undated, a file in its time", lease(None).touched_ago(length - 1), Unverifiable, RecordWithoutPid, LikelyHeld),
+        case(3, "undated, a file that is older", lease(None).touched_ago(length), Unverifiable, RecordWithoutPid, LikelyStale),
         case(3, "undated, in an old file of a lock whose time cannot be read",
-            lease(None).touched_ago(HOUR).times(|times| times.lock_modified = None), Unverifiable, RecordWithoutPid, LikelyHeld),
+            lease(None).touched_ago(length).times(|times| times.lock_modified = None), Unverifiable, RecordWithoutPid, LikelyHeld),
         case(3, "undated in every way", lease(None).times(|times| *times = LockTimes::default()), Unverifiable, RecordWithoutPid, LikelyHeld),
     ]
 }
@@ -255,17 +284,50 @@ fn nobody() -> Vec<Case> {
 }
 
 #[rustfmt::skip]
-fn withdrawn() -> Vec<Case> {
-    let old_lease = || lease(Some(EpochMs(NOW.0 - HOUR)));
+fn kernels() -> Vec<Case> {
+    let unknown = || lock(Record::KernelUnknown);
+    let below = || Candidate { pid: 51_234, own_namespace: false, ..owner() };
+    vec![
+        case(8, "the kernel names the holder", held_by_kernel(Some(owner())), Active, KernelLockHeld, Held),
+        case(8, "the kernel names a holder of another container", held_by_kernel(Some(below())), Active, KernelLockHeld, Held),
+        case(8, "the kernel names a holder that is no OpenClaw", held_by_kernel(Some(stranger())), Active, KernelLockHeld, Held),
+        case(8, "the kernel names nobody", held_by_kernel(None), Active, KernelLockHeld, Held),
+        case(8, "held for ever so long", held_by_kernel(None).touched_ago(1_000 * HOUR), Active, KernelLockHeld, Held),
+        case(8, "held, where processes are hidden", held_by_kernel(None).restricted(), Active, KernelLockHeld, Held),
+        case(8, "held, and another kernel may use the filesystem", held_by_kernel(Some(owner())).shared_with_other_kernels(), Active, KernelLockHeld, Held),
+        case(8, "held, and there is no process table", held_by_kernel(None).from(ProcSource::Unreadable), Active, KernelLockHeld, Held),
+        case(8, "held, and the proc directory is a copy", held_by_kernel(None).from(ProcSource::NotProcfs), Active, KernelLockHeld, Held),
+        case(8, "its coordinator is held, by nobody in sight", with_ticks().coordinated(), Active, CoordinatorHeld, Held),
+        case(8, "its coordinator is held, and its pid is another's here", with_ticks().and(successor()).in_container().coordinated(), Active, CoordinatorHeld, Held),
+        case(8, "its coordinator is held, and the operator vouches", with_ticks().and(stranger()).single_writer().coordinated(), Active, CoordinatorHeld, Held),
+        case(8, "its coordinator is held, and its record is empty", lock(Record::Empty).touched_ago(HOUR).coordinated(), Active, CoordinatorHeld, Held),
+        case(8, "the kernel may not be asked, at any age", unknown().touched_ago(1_000 * HOUR), Unverifiable, KernelLockUnknown, LikelyHeld),
+        case(8, "the kernel may not be asked, and nobody lives", unknown().touched_ago(0), Unverifiable, KernelLockUnknown, LikelyHeld),
+        case(8, "the kernel may not be asked, in a container", unknown().in_container(), Unverifiable, KernelLockUnknown, LikelyHeld),
+        case(8, "the kernel may not be asked, single writer", unknown().single_writer(), Unverifiable, KernelLockUnknown, LikelyHeld),
+        case(8, "the kernel may not be asked, and another kernel may use the filesystem",
+            unknown().shared_with_other_kernels(), Unverifiable, KernelLockUnknown, LikelyHeld),
+    ]
+}
+
+#[rustfmt::skip]
+fn withdrawn(family: &Family) -> Vec<Case> {
+    let old_lease = || lease(Some(EpochMs(NOW.0 - family.anonymous_lease_ms)));
+    let unwritten = || lock(Record::Missing).touched_ago(family.unwritten_grace_ms);
+    let bare = || lock(Record::NotRecorded).touched_ago(family.unwritten_grace_ms);
     let later = || successor().started_after(HOUR, Some(0));
     vec![
+        case(1, "old and never written, but perhaps another program's", unwritten().perhaps_anothers(), Unverifiable, RecordMissing, LikelyHeld),
+        case(1, "an old bare directory, but perhaps another program's", bare().perhaps_anothers(), Unverifiable, OwnerNotRecorded, LikelyHeld),
+        case(3, "an old lease, but perhaps another program's", old_lease().perhaps_anothers(), Unverifiable, RecordWithoutPid, LikelyHeld),
         case(7, "another kernel may use the filesystem", with_ticks().shared_with_other_kernels(), Dead, ForeignKernelPossible, OutOfSight),
         case(6, "another kernel may use the filesystem", with_ticks().and(stranger()).shared_with_other_kernels(), Recycled, ForeignKernelPossible, OutOfSight),
         case(6, "another kernel, and a restarted container", with_ticks().and(successor()).in_container().shared_with_other_kernels(), Recycled, ForeignKernelPossible, OutOfSight),
         case(6, "another kernel, though the operator vouches for a single writer", with_ticks().and(stranger()).single_writer().shared_with_other_kernels(), Recycled, ForeignKernelPossible, OutOfSight),
         case(5, "another kernel may use the filesystem", without_ticks().and(stranger()).shared_with_other_kernels(), Unverifiable, ForeignKernelPossible, OutOfSight),
         case(3, "another kernel may use the filesystem", old_lease().shared_with_other_kernels(), Unverifiable, ForeignKernelPossible, OutOfSight),
-        case(1, "another kernel may use the filesystem", lock(Record::Missing).shared_with_other_kernels(), Unverifiable, ForeignKernelPossible, OutOfSight),
+        case(1, "another kernel may use the filesystem", unwritten().shared_with_other_kernels(), Unverifiable, ForeignKernelPossible, OutOfSight),
+        case(1, "an empty directory that another kernel may use", bare().shared_with_other_kernels(), Unverifiable, ForeignKernelPossible, OutOfSight),
         case(7, "processes are hidden", with_ticks().restricted(), Dead, OwnerHidden, OutOfSight),
         case(6, "processes are hidden", with_ticks().and(stranger()).restricted(), Recycled, OwnerHidden, OutOfSight),
         case(6, "processes are hidden, which no word of the operator lifts", with_ticks().and(successor()).single_writer().restricted(), Recycled, OwnerHidden, OutOfSight),
@@ -277,7 +339,7 @@ fn withdrawn() -> Vec<Case> {
         case(5, "the directory is worked in", without_ticks().and(stranger()).worked_in(), Unverifiable, RootInUse, LikelyHeld),
         case(5, "the directory is worked in, out of sight", without_ticks().and(stranger()).in_container().worked_in(), Unverifiable, RootInUse, LikelyHeld),
         case(3, "the directory is worked in", old_lease().worked_in(), Unverifiable, RootInUse, LikelyHeld),
-        case(1, "the directory is worked in", lock(Record::Missing).worked_in(), Unverifiable, RootInUse, LikelyHeld),
+        case(1, "the directory is worked in", unwritten().worked_in(), Unverifiable, RootInUse, LikelyHeld),
         case(7, "the directory is worked in, on a network filesystem, with hidden processes",
             with_ticks().worked_in().shared_with_other_kernels().restricted(), Dead, RootInUse, LikelyHeld),
         case(4, "the owner lives and works there", with_ticks().and(owner()).worked_in(), Active, OwnerAlive, Held),

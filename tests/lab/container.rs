@@ -219,8 +219,14 @@ impl Container {
 
     /// Runs the doctor in it, as `docker exec` would: `scan ARGS --json`.
     pub fn scan<S: AsRef<OsStr>>(&self, args: &[S]) -> Answer {
+        let scan = ["scan".as_ref()].into_iter().chain(args.iter().map(AsRef::as_ref)).chain(["--json".as_ref()]);
+        self.run(&scan.collect::<Vec<&OsStr>>())
+    }
+
+    /// The same with any command.
+    pub fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Answer {
         let mut doctor = self.enter(&["--pid", "--mount", "--time"]);
-        Answer(doctor.arg(&self.doctor).arg("scan").args(args).arg("--json").output().unwrap())
+        Answer(doctor.arg(&self.doctor).args(args).output().unwrap())
     }
 
     /// A command that enters those of these namespaces that are the container's own.

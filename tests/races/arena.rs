@@ -11,8 +11,8 @@ use openclaw_doctor::discover::lock::{self, LockReading};
 use openclaw_doctor::evidence::{
     Candidate, InUse, Life, LockFacts, ProcSource, Reach, Role, SoleAccess, TimeNamespace, Vantage, View,
 };
-use openclaw_doctor::family::{FAMILIES, Family};
-use openclaw_doctor::record::{PID_LIMIT, Record};
+use openclaw_doctor::family::{FAMILIES, Family, Kind};
+use openclaw_doctor::record::Record;
 use openclaw_doctor::remove::{OutcomeKind, Removal, Step};
 use openclaw_doctor::sys::clock;
 use openclaw_doctor::sys::tree::{Crossing, Dir};
@@ -182,7 +182,7 @@ pub fn play(rules: Rules, place: &Path) -> Tally {
     let arena = Arena {
         rules,
         root: temp.path().to_owned(),
-        path: guarded.join(family.lock_name),
+        path: guarded.join(family.names[0]),
         family,
         alive: (0..owners).map(|_| AtomicBool::new(false)).collect(),
         removed_by: (0..owners).map(|_| AtomicU8::new(0)).collect(),
@@ -231,7 +231,7 @@ impl Arena {
     }
 
     fn record(&self) -> PathBuf {
-        self.path.join(self.family.form.record_name())
+        self.path.join("owner.json")
     }
 
     // ---- peers ----
@@ -383,16 +383,20 @@ impl Arena {
     /// Finds, reads and judges the lock, as `discover` and `scan` do.
     fn look(&self, root: &Dir) -> Option<(FoundLock, Warrant)> {
         let parent = root.open_below(Path::new(VERSION), Crossing::SameMount).unwrap();
-        let reading = lock::read(&parent, self.family.lock_name.as_bytes(), self.family, PID_LIMIT).ok()?;
+        let name = Path::new(self.family.names[0]);
+        let kind = Kind { family: self.family, form: self.family.forms[0], is_sure: true };
+        let reading = lock::read(&parent, name.as_os_str(), kind).ok()??;
         let verdict = self.judge(&reading);
         let unwritten = matches!(reading.record, Record::Missing);
         // A record that is being written is not old enough in truth to be taken for broken.
         let yes = self.rules.slow_writers && unwritten;
-        let warrant = Warrant::new(self.family, &verdict, if yes { Basis::Yes } else { Basis::Proof })?;
+        let warrant = Warrant::new(self.family, &verdict, None, if yes { Basis::Yes } else { Basis::Proof })?;
         let found = FoundLock {
             root: 0,
-            below: Path::new(VERSION).join(self.family.lock_name),
+            below: Path::new(VERSION).join(name),
             family: self.family,
+            form: kind.form,
+            surely_openclaws: true,
             reading,
             guarded: parent.meta().unwrap(),
             filesystem: parent.filesystem().ok(),
@@ -413,6 +417,8 @@ impl Arena {
             sole_access: SoleAccess::No(String::new()),
             candidates,
             in_use: InUse::default(),
+            coordinator_held: false,
+            surely_openclaws: true,
         };
         let ahead = if self.rules.slow_writers { LATER_MS } else { 0 };
         let view = View {
@@ -440,7 +446,6 @@ impl Arena {
             patience: std::time::Duration::from_secs(2),
             lock: found,
             warrant,
-            pid_max: PID_LIMIT,
             judge_again: &mut |reading| self.judge(reading),
             about_to: &mut |reading| {
                 assert_eq!(reading.record.owner().map(|owner| owner.pid as usize), owner, "another lock was judged");
@@ -470,7 +475,7 @@ fn now() -> EpochMs {
 }
 
 /// A process that is the recorded owner: its ticks are its pid.
-fn living(pid: u32) -> Candidate {
+pub fn living(pid: u32) -> Candidate {
     Candidate {
         pid,
         ns_pid: pid,

@@ -9,6 +9,7 @@ use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub const DEPS: &str = ".openclaw-runtime-deps.lock";
@@ -60,6 +61,52 @@ impl Drop for Living {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// Whoever looks like a running OpenClaw is seen by every doctor of the machine: no two tests of
+/// one program that start some at the same time.
+pub fn openclaws_turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A gateway by its title, working in the package of its release below `tree`, that uses a state dir.
+pub fn gateway(tree: &Path, release: &str, state: &Path) -> Living {
+    let package = tree.join(format!("package-{release}"));
+    std::fs::create_dir_all(&package).unwrap();
+    let json = format!("{{\"name\":\"openclaw\",\"version\":\"{release}\"}}");
+    std::fs::write(package.join("package.json"), json).unwrap();
+    let mut gateway = Command::new(titled(tree, "openclaw-gateway", "/bin/sleep"));
+    gateway.arg("1000").env_clear().env("OPENCLAW_STATE_DIR", state);
+    settled(gateway.current_dir(&package).stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
+}
+
+/// A process that /proc shows as what it is to be: the call that starts it is answered when its old
+/// files are closed, before it has its name and its environment.
+pub fn settled(child: Child) -> Living {
+    let living = Living(child);
+    while std::fs::read(format!("/proc/{}/environ", living.pid())).unwrap().is_empty() {
+        std::thread::yield_now();
+    }
+    living
+}
+
+/// A program under another name: the kernel names a process after the link that was executed, as
+/// OpenClaw names itself.
+pub fn titled(tree: &Path, title: &str, program: &str) -> PathBuf {
+    let link = tree.join(title);
+    if !link.exists() {
+        std::os::unix::fs::symlink(program, &link).unwrap();
+    }
+    link
+}
+
+/// Makes a file or a directory look an hour old.
+pub fn age(path: &Path) {
+    let then = i64::try_from(now_ms() / 1000).unwrap() - 3_600;
+    let stamp = rustix::fs::Timespec { tv_sec: then, tv_nsec: 0 };
+    let times = rustix::fs::Timestamps { last_access: stamp, last_modification: stamp };
+    rustix::fs::utimensat(rustix::fs::CWD, path, &times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).unwrap();
 }
 
 /// A pid that no process has: that of a child that was reaped.

@@ -1,0 +1,118 @@
+//! Which running OpenClaw uses the directory of a lock, and so clears it by itself.
+
+use super::world::World;
+use crate::discover::{FoundLock, RootKind, RootReport, RootSpec, places};
+use crate::process::roots::Running;
+use crate::restraint::{Restraint, User, asks_who_runs, restraint};
+use crate::sys::clock;
+use crate::sys::tree::{Crossing, Meta};
+use crate::verdict::Verdict;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// A guard older than this was left behind, in milliseconds.
+const GUARD_MS: i64 = 30_000;
+
+/// A directory by device and inode.
+type Identity = ((u32, u32), u64);
+
+/// A directory that a running OpenClaw names, and whether it uses all below it too.
+struct Used {
+    directory: Identity,
+    with_all_below: bool,
+}
+
+impl Used {
+    /// Whether it is used by a lock whose directory is the first of these, each above the one before.
+    fn holds(&self, above: &[Identity]) -> bool {
+        let reach = if self.with_all_below { above } else { above.get(..1).unwrap_or_default() };
+        reach.contains(&self.directory)
+    }
+}
+
+/// What was found out so far, each once.
+#[derive(Default)]
+pub(super) struct Users {
+    places: HashMap<u32, Vec<Used>>,
+    above: HashMap<(usize, PathBuf), Vec<Identity>>,
+}
+
+impl Users {
+    /// What keeps a lock from being removed by us.
+    pub(super) fn restraint(
+        &mut self,
+        world: &World,
+        found: &FoundLock,
+        verdict: &Verdict,
+        root: Option<&RootReport>,
+        versions: &[String],
+    ) -> Option<Restraint> {
+        let matters = asks_who_runs(found.family, verdict) && !world.running.is_empty();
+        let asked = matters && !is_guarded(world, found, root);
+        let users = if asked { self.of(world, found, root) } else { Vec::new() };
+        restraint(found.family, verdict, versions, &users)
+    }
+
+    /// The running OpenClaws that use a directory in which, or above which, the lock stands.
+    fn of(&mut self, world: &World, found: &FoundLock, root: Option<&RootReport>) -> Vec<User> {
+        let parent = found.below.parent().unwrap_or(Path::new("")).to_owned();
+        let above = self.above.entry((found.root, parent)).or_insert_with_key(|(_, parent)| above(world, root, parent));
+        let mut users = Vec::new();
+        for process in &world.running {
+            let used = self.places.entry(process.pid).or_insert_with(|| used_by(world, process));
+            // Where its environment cannot be read, it may use any directory.
+            if process.environment.is_none() || used.iter().any(|place| place.holds(above)) {
+                let versions = process.packages.iter().map(|package| package.version.clone()).collect();
+                users.push(User { pid: process.pid, program: process.program.clone(), versions });
+            }
+        }
+        users
+    }
+}
+
+/// Whether somebody who cleared the lock has left his guard (`<lock>.reclaim`) behind: as long as
+/// it stands, no OpenClaw clears or takes the lock.
+fn is_guarded(world: &World, found: &FoundLock, root: Option<&RootReport>) -> bool {
+    let mut guard = found.name().to_owned();
+    guard.push(".reclaim");
+    let parent = found.below.parent().unwrap_or(Path::new(""));
+    let seen = root.and_then(|root| {
+        let opened = root.spec.open(world.proc.as_deref()).ok()?;
+        opened.open_below(parent, found.crossing).ok()?.meta_of(guard.as_encoded_bytes()).ok()
+    });
+    // One that is in use stands for milliseconds.
+    let now = clock::read().wall;
+    seen.is_some_and(|guard| guard.modified.is_none_or(|since| now.since_ms(since) > GUARD_MS))
+}
+
+/// The directory of a lock and those above it: up to its root, and above that one too, since a
+/// PATH may lead into the middle of a state dir.
+fn above(world: &World, root: Option<&RootReport>, parent: &Path) -> Vec<Identity> {
+    let opened = |spec: &RootSpec| spec.open(world.proc.as_deref()).ok();
+    let Some((root, dir)) = root.and_then(|root| Some((root, opened(&root.spec)?))) else { return Vec::new() };
+    let below = parent.ancestors().filter_map(|inside| dir.open_below(inside, Crossing::AnyMount).ok()?.meta().ok());
+    let top = root.real_path.as_deref().unwrap_or(&root.spec.path);
+    let over = top.ancestors().skip(1).filter_map(|path| {
+        let spec = RootSpec { via: root.spec.via, ..RootSpec::place(root.spec.kind, path.to_owned(), "") };
+        opened(&spec)?.meta().ok()
+    });
+    below.chain(over).map(|meta| identity(&meta)).collect()
+}
+
+fn used_by(world: &World, process: &Running) -> Vec<Used> {
+    let used = |spec: RootSpec| {
+        let with_all_below = match spec.kind {
+            RootKind::State => true,
+            RootKind::Config => false,
+            // Dependencies heal nothing, and a temp directory is everybody's.
+            RootKind::Path | RootKind::Stage | RootKind::Package | RootKind::Temp => return None,
+        };
+        let meta = spec.open(world.proc.as_deref()).ok()?.meta().ok()?;
+        Some(Used { directory: identity(&meta), with_all_below })
+    };
+    places::of_running(process).into_iter().filter_map(used).collect()
+}
+
+fn identity(meta: &Meta) -> Identity {
+    (meta.device, meta.inode)
+}
