@@ -1,4 +1,4 @@
-//! Whole-process benches: `cargo bench`, or `cargo bench -- one many locks processes` for some.
+//! Whole-process benches: `cargo bench`, or `cargo bench -- one many locks state processes` for some.
 //!
 //! Each number is of the release binary from start to exit, next to a command that does as much
 //! as has to be done, in turns within one run: on a busy machine the ratio holds where the
@@ -21,6 +21,8 @@ const LOCK: &str = ".openclaw-runtime-deps.lock";
 const MIB: f64 = 1024.0 * 1024.0;
 /// `find` and `cat` as an operator would use them to see every owner.
 const FIND_AND_CAT: &str = "find \"$1\" -maxdepth 2 -name '*.lock' | sed 's|$|/owner.json|' | xargs cat";
+/// The same for the sessions of all agents.
+const FIND_SESSIONS: &str = "find \"$1\"/agents/*/sessions -name '*.jsonl.lock' | xargs cat";
 
 fn main() -> Answer<()> {
     let names: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
@@ -35,6 +37,9 @@ fn main() -> Answer<()> {
     }
     if wanted("locks") {
         cost_per_lock(&owners)?;
+    }
+    if wanted("state") {
+        big_state_dir(&owners)?;
     }
     if wanted("processes") {
         cost_per_process(&owners)?;
@@ -74,6 +79,77 @@ fn cost_per_lock(owners: &Owners) -> Answer<()> {
     let many = milliseconds(all.fastest.saturating_sub(one.fastest)) * 1000.0 / 9_999.0;
     flat("cost of a lock among 10,000; baseline: among 100", many, few);
     Ok(())
+}
+
+/// A state dir of 50 agents with 2,000 sessions and 200 locks, beside which stands a workspace of
+/// 20,000 files: against `find` and `cat` over the agents alone, and by the directories listed.
+fn big_state_dir(owners: &Owners) -> Answer<()> {
+    let root = tempfile::Builder::new().prefix("bench-").tempdir()?;
+    let state = root.path().join(".openclaw");
+    for agent in 0..50 {
+        let sessions = state.join(format!("agents/agent-{agent}/sessions"));
+        std::fs::create_dir_all(&sessions)?;
+        std::fs::create_dir_all(state.join(format!("agents/agent-{agent}/agent")))?;
+        for session in 0..40 {
+            let transcript = sessions.join(format!("{agent:08x}-{session:04x}.jsonl"));
+            std::fs::write(&transcript, "")?;
+            if session % 10 == 0 {
+                let record = owners.record(agent * 4 + session / 10)?.replace("createdAtMs", "madeAt");
+                std::fs::write(transcript.with_extension("jsonl.lock"), record)?;
+            }
+        }
+    }
+    for file in 0..20_000 {
+        let place = if file < 5_000 { "workspace/node_modules" } else { "workspace/src" };
+        let module = state.join(place).join(format!("module-{}", file / 50));
+        std::fs::create_dir_all(&module)?;
+        std::fs::write(module.join(format!("{file}.ts")), "")?;
+    }
+    std::fs::create_dir_all(state.join("workspace/memory/.dreams"))?;
+    let mut find = Command::new("sh");
+    find.args(["-c", FIND_SESSIONS, "sh"]).arg(&state);
+    let discovery = || {
+        let mut doctor = Command::new(DOCTOR);
+        doctor.args(["scan", "--json"]).env("HOME", root.path()).stdin(Stdio::null());
+        doctor
+    };
+    let [doctor, find] = in_turns(40, [discovery(), find])?;
+    line("200 of 2,000 sessions locked; baseline: find + cat", &doctor, &find, "≤ 2 ×", doctor.wall <= find.wall * 2);
+    let (ours, theirs) = (milliseconds(doctor.cpu), milliseconds(find.cpu));
+    println!("{:<58} {ours:>7.1} ms {theirs:>7.1} ms {:>6.2}×", "  of it processor time", ours / theirs);
+    // The state dir, its agents, each agent and its two, the workspace down to its memory.
+    let needed = 2 + 50 * 3 + 3;
+    match listed(&state, &discovery())? {
+        Some(listed) => println!(
+            "{:<58} {listed:>10} {needed:>10} {:>7}  as many: {}",
+            "  directories listed",
+            "",
+            said(listed == needed)
+        ),
+        None => println!("{:<58} strace is not there, or may not trace", "  directories listed"),
+    }
+    Ok(())
+}
+
+/// How many directories of a tree a run lists; `None` without strace(1).
+fn listed(root: &Path, run: &Command) -> Answer<Option<usize>> {
+    let log = tempfile::NamedTempFile::new()?;
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-y", "-e", "trace=getdents64", "-o"]).arg(log.path());
+    strace
+        .arg(run.get_program())
+        .args(run.get_args())
+        .envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    if !strace.status().is_ok_and(|status| matches!(status.code(), Some(0 | 1))) {
+        return Ok(None);
+    }
+    let trace = std::fs::read_to_string(log.path())?;
+    let root = format!("<{}", root.display());
+    // A directory is listed until a call gives nothing more.
+    Ok(Some(trace.lines().filter(|line| line.contains(&root) && line.ends_with("= 0")).count()))
 }
 
 /// Whether the last process of many costs what the first ones do.
@@ -168,7 +244,7 @@ fn scan(root: &Path, json: bool) -> Command {
 
 /// A stage root with this many version directories, a lock in each, of all four classes in turn.
 fn stage_root(locks: usize, owners: &Owners) -> Answer<tempfile::TempDir> {
-    let root = tempfile::Builder::new().prefix("openclaw-bench-").tempdir()?;
+    let root = tempfile::Builder::new().prefix("bench-").tempdir()?;
     for index in 0..locks {
         let lock = root.path().join(format!("openclaw-2026.4.29-{index:012x}")).join(LOCK);
         std::fs::create_dir_all(&lock)?;
