@@ -83,12 +83,13 @@ impl Identity {
         let close = bytes.iter().rposition(|byte| *byte == b')')?;
         let pid = bytes.get(..open)?.strip_suffix(b" ")?;
         let after = bytes.get(close + 1..)?;
-        let [b' ', state, ..] = after else { return None };
+        let [b' ', state, numbers @ ..] = after else { return None };
+        let is_number = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b' ' | b'-');
         if close < open
             || pid.is_empty()
             || !pid.iter().all(u8::is_ascii_digit)
             || !state.is_ascii_alphabetic()
-            || !after.is_ascii()
+            || !numbers.trim_ascii_end().iter().all(is_number)
         {
             return None;
         }
