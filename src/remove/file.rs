@@ -76,8 +76,8 @@ pub(super) fn remove(removal: &mut Removal<'_>, parent: &Dir) -> Result<Outcome,
 
     let keeps_link_counts = found.filesystem.is_some_and(|filesystem| filesystem.drops_links_of_removed());
     match pin.meta() {
-        Ok(meta) if keeps_link_counts && meta.links != 0 => {
-            Err(Outcome::new(OutcomeKind::Failed, "the judged lock still has a name; look at its directory by hand"))
+        Ok(meta) if keeps_link_counts && meta.links >= pinned.links => {
+            Err(Outcome::new(OutcomeKind::Failed, "the judged lock still has its name; look at its directory by hand"))
         }
         _ => Ok(super::removed(parent)),
     }

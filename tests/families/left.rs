@@ -350,3 +350,17 @@ fn a_proof_that_is_left_to_openclaw_is_not_said_to_be_free() {
     let told = explain(&profile, &[]);
     assert!(verdict(&told).contains("proven; left to OpenClaw") && !told.contains("without asking"), "{told}");
 }
+
+/// Its file is somebody's still: only the name goes, and only by name.
+#[test]
+fn a_lock_with_a_second_name_is_removed_by_name_and_its_file_stays() {
+    let host = Host::new();
+    let lock = host.lock("agents/main/agent/auth-profiles.json.lock", &stale(true));
+    let other = host.tree.path().join("second-name");
+    std::fs::hard_link(&lock, &other).unwrap();
+    assert_eq!(host.path("scan", &["--json"]).lock_at("auth-profiles.json.lock")["reason"], "record-hard-linked");
+    host.path("repair", &["--yes"]);
+    assert!(lock.exists());
+    let answer = host.run(&["repair".as_ref(), "--yes".as_ref(), "--lock".as_ref(), lock.as_os_str()]);
+    assert_eq!((answer.code(), lock.exists(), other.exists()), (0, false, true), "{}", answer.out());
+}
