@@ -14,9 +14,10 @@ use crate::discover::lock;
 use crate::family::Form;
 use crate::sys::tree::{Crossing, Dir, Meta};
 use crate::sys::words;
-use rustix::fs::{AtFlags, Mode};
+use rustix::fs::{AtFlags, Mode, RawDir};
 use rustix::io::Errno;
 use std::ffi::OsStr;
+use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -106,8 +107,10 @@ fn only_the_record(lock: &Dir, form: Form) -> Result<(), Outcome> {
 fn confirm(removal: &Removal<'_>, parent: &Dir, lock: &Dir, pinned: &Meta) -> Result<Outcome, Outcome> {
     let keeps_link_counts = removal.lock.filesystem.is_some_and(|filesystem| filesystem.drops_links_of_removed());
     let links = lock.meta().map(|meta| meta.links).unwrap_or(0);
-    // 1 is what overlayfs says of every directory that it merges from two layers, there or not.
-    if keeps_link_counts && links > 1 {
+    // The kernel lists nothing in a directory that it has removed (`S_DEAD` of fs/namei.c), whatever
+    // the filesystem says of its links: overlayfs keeps those of a lower layer.
+    let is_dead = matches!(RawDir::new(lock, &mut [MaybeUninit::uninit(); 256]).next(), Some(Err(Errno::NOENT)));
+    if keeps_link_counts && !is_dead && links != 0 {
         let remade = remake(parent, removal.lock.name(), pinned);
         let then = match remade {
             Ok(()) => "it was made again at once with the same owner and mode".to_owned(),

@@ -54,6 +54,33 @@ fn a_fuse_filesystem_may_have_writers_on_other_machines_whatever_it_calls_itself
     }
 }
 
+/// overlayfs keeps the link count of a directory that a lower layer has: what stood there is known
+/// to be gone all the same, and no lock is made again.
+#[test]
+fn a_lock_of_an_images_layer_is_removed() {
+    if !have(&[Root, Host]) {
+        return;
+    }
+    let bench = Bench::new();
+    let place = bench.dir("layers");
+    let mut container = Container::mounts();
+    // On a tmpfs: an overlay does not lie on another.
+    container.sh(&format!("mount -t tmpfs tmpfs {0} && cd {0} && mkdir lower upper work merged", place.display()));
+    let lower = container.outside(place.join("lower/openclaw-2026.4.29-f53b52ad6d21").to_str().unwrap());
+    lock(&lower, &record(dead_pid(), Some(77)));
+    container.sh(&format!(
+        "cd {} && mkdir lower/openclaw.json.clobber.lock && touch -d '1 hour ago' lower/openclaw.json.clobber.lock",
+        place.display()
+    ));
+    let layers = "lowerdir=lower,upperdir=upper,workdir=work";
+    container.sh(&format!("cd {} && mount -t overlay overlay -o {layers} merged", place.display()));
+    let merged = place.join("merged");
+    let answer = container.run(&[Path::new("repair"), Path::new("--yes"), Path::new("--json"), &merged]);
+    assert_eq!((answer.code(), answer.json()["summary"]["removed"].as_u64()), (0, Some(2)), "{}", answer.out());
+    let left = container.sh(&format!("find {} -name '*.lock'", merged.display()));
+    assert_eq!(left, "", "{}", answer.out());
+}
+
 #[test]
 fn a_dead_server_costs_its_own_root_only() {
     if !have(&[Root, Host, Fuse]) {
