@@ -4,7 +4,7 @@ use super::Failure;
 use super::args::{Common, ExplainArgs};
 use super::scan::with_progress;
 use super::style::Look;
-use super::table::{advice, idle_line, owner, write_problem};
+use super::table::{idle_line, owner, write_problem};
 use openclaw_doctor::evidence::{Candidate, Life, Reach, SoleAccess, TimeNamespace, Vantage};
 use openclaw_doctor::explain;
 use openclaw_doctor::family::Removal;
@@ -111,7 +111,7 @@ pub(crate) fn write(out: &mut dyn Write, lock: &JudgedLock, scan: &Scan, look: L
     line("Judged", family.judged)?;
     line("If wrong", &format!("after a wrong removal {}", family.harm))?;
     line("Rule", &format!("row {} of docs/evidence.md, {}", verdict.row, reason_code(lock)))?;
-    line("Next", &look.advice("", &advice(lock, scan), HEAD))
+    line("Next", &look.advice("", &lock.advice(&scan.view), HEAD))
 }
 
 fn reason_code(lock: &JudgedLock) -> String {

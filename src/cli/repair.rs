@@ -3,7 +3,7 @@
 use super::args::{Common, RepairArgs};
 use super::progress::ProgressLine;
 use super::style::Look;
-use super::table::{advice, count, is_remarkable, write_problem};
+use super::table::{count, is_remarkable, write_problem};
 use super::{Failure, explain, prompt};
 use openclaw_doctor::evidence::ProcSource;
 use openclaw_doctor::explain as words;
@@ -206,7 +206,7 @@ fn close(out: &mut impl Write, scan: &Scan, handled: &[Handled], args: &RepairAr
         for (lock, handled) in left {
             let stuck = matches!(handled.kind(), Some(OutcomeKind::Failed | OutcomeKind::Refused));
             let first = if stuck { "once the cause above is removed: " } else { "" };
-            let next = look.advice(first, &advice(lock, scan), HEAD);
+            let next = look.advice(first, &lock.advice(&scan.view), HEAD);
             let next: Vec<String> = next.split('\n').map(visible).collect();
             let text = format!("{}\n{}", visible_path(&lock.path), next.join("\n"));
             writeln!(out, "{}", look.entry(&format!("{:<HEAD$}", "left"), &text))?;

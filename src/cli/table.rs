@@ -7,7 +7,7 @@ use super::style::Look;
 use comfy_table::{Cell, ContentArrangement, Table, presets};
 use openclaw_doctor::discover::{Idle, Problem, RootKind, RootReport};
 use openclaw_doctor::evidence::{Candidate, Life, Vantage};
-use openclaw_doctor::explain::{self, Advice};
+use openclaw_doctor::explain;
 use openclaw_doctor::family::Removal;
 use openclaw_doctor::quote::{shell_word, visible, visible_path};
 use openclaw_doctor::record::Record;
@@ -16,7 +16,7 @@ use openclaw_doctor::restraint::Restraint;
 use openclaw_doctor::scan::{JudgedLock, Scan};
 use openclaw_doctor::verdict::{Classification, Leaning};
 use openclaw_doctor::warrant::{Basis, Warrant};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -35,8 +35,8 @@ pub(crate) fn write(out: &mut impl Write, scan: &Scan, scope: &str, look: Look, 
         writeln!(out, "{}", table(place, &locks, scan, look))?;
     }
     if verbose {
-        let has_locks = |index: usize| scan.locks.iter().any(|lock| lock.found.root == index);
-        for (_, root) in scan.roots.iter().enumerate().filter(|(index, _)| !has_locks(*index)) {
+        let with_locks: BTreeSet<usize> = scan.locks.iter().map(|lock| lock.found.root).collect();
+        for (_, root) in scan.roots.iter().enumerate().filter(|(index, _)| !with_locks.contains(index)) {
             write_place(out, &root.path, &about(root), look)?;
         }
         for idle in &scan.idle {
@@ -90,10 +90,9 @@ fn write_group(out: &mut impl Write, place: &Path, locks: &[&JudgedLock], scan: 
     let mut roots: Vec<usize> = locks.iter().map(|lock| lock.found.root).collect();
     roots.sort_unstable();
     roots.dedup();
-    let abouts: Vec<String> = roots.iter().filter_map(|root| scan.roots.get(*root)).map(about).collect();
-    let mut distinct = abouts.clone();
-    distinct.dedup();
-    write_place(out, place, &distinct.join(" "), look)
+    let mut abouts: Vec<String> = roots.iter().filter_map(|root| scan.roots.get(*root)).map(about).collect();
+    abouts.dedup();
+    write_place(out, place, &abouts.join(" "), look)
 }
 
 pub(crate) fn idle_line(idle: &Idle) -> String {
@@ -283,10 +282,5 @@ fn next_step(scan: &Scan, scope: &str) -> Option<String> {
         return Some(format!("openclaw-doctor explain{} {}", scan.view.carry, shell_word(&lock.path)));
     }
     let held = scan.locks.iter().find(|lock| long_held(lock, scan))?;
-    Some(visible(&advice(held, scan).to_string()))
-}
-
-pub(crate) fn advice(lock: &JudgedLock, scan: &Scan) -> Advice {
-    let restraint = lock.restraint.as_ref();
-    explain::advice(lock.found.family, &lock.facts, &lock.verdict, restraint, &shell_word(&lock.path), &scan.view)
+    Some(visible(&held.advice(&scan.view).to_string()))
 }

@@ -352,8 +352,6 @@ impl Collector {
         let mut told = HashSet::new();
         self.findings.problems.retain(|problem| told.insert((problem.path.clone(), problem.cause.clone())));
         let mut told = HashSet::new();
-        self.findings.idle.retain(|idle| told.insert(idle.path.clone()));
-        let mut told = HashSet::new();
         self.findings.absent.retain(|spec| told.insert((spec.via, spec.path.clone())));
         self.findings.entries = entries;
         self.findings

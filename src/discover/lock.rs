@@ -6,12 +6,13 @@
 use crate::evidence::LockTimes;
 use crate::family::{Family, Form, Kind};
 use crate::record::{Hostility, MAX_RECORD_BYTES, Record};
+use crate::sys::clock;
 use crate::sys::kernel_lock::{self, KernelHold};
 use crate::sys::tree::{Crossing, Dir, Meta, ReadError};
 use crate::units::EpochMs;
 use rustix::fs::FileType;
 use rustix::io::Errno;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -133,15 +134,10 @@ pub fn read_opened(lock: &Dir, kind: Kind) -> Result<LockReading, Errno> {
 
 /// Reads a lock that is a file.
 fn read_file(parent: &Dir, name: &OsStr, seen: Meta, family: &Family) -> Result<LockReading, Errno> {
+    if let Some(hostility) = no_file(seen.kind) {
+        return Ok(LockReading::bare(Record::Hostile(hostility), seen));
+    }
     let mut reading = LockReading::bare(Record::Missing, seen);
-    match seen.kind {
-        FileType::RegularFile => {}
-        FileType::Symlink => reading.record = Record::Hostile(Hostility::LockSymlink),
-        _ => reading.record = Record::Hostile(Hostility::LockNotFile),
-    }
-    if reading.record != Record::Missing {
-        return Ok(reading);
-    }
     reading.record_inode = Some(seen.inode);
     let read = parent.read_seen(name.as_bytes(), seen, MAX_RECORD_BYTES);
     if let Err(ReadError::System(Errno::NOENT)) = read {
@@ -161,23 +157,61 @@ fn read_file(parent: &Dir, name: &OsStr, seen: Meta, family: &Family) -> Result<
     Ok(reading)
 }
 
+/// How old fs-safe's guard of a lock is: `<lock>.reclaim`, which a reclaimer needs for milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Guard {
+    /// There is none.
+    Absent,
+    /// A reclaimer may be at work behind it.
+    Young,
+    /// It was left behind: as long as it stands, no OpenClaw clears or takes the lock.
+    Left,
+}
+
+/// Looks for the guard of the lock `name` in `parent` (OpenClaw 2026.7.2-beta.7 and later).
+pub(crate) fn guard(parent: &Dir, name: &OsStr) -> Guard {
+    /// A guard that is older, in milliseconds, was left by a reclaimer that died.
+    const LEFT_MS: i64 = 30_000;
+    match parent.meta_of(beside(name, ".reclaim").as_bytes()) {
+        Err(_) => Guard::Absent,
+        Ok(guard) => match guard.modified {
+            Some(since) if clock::read().wall.since_ms(since) >= LEFT_MS => Guard::Left,
+            _ => Guard::Young,
+        },
+    }
+}
+
+/// The name of what belongs to a lock and stands beside it.
+pub(crate) fn beside(lock: &OsStr, suffix: &str) -> OsString {
+    let mut name = lock.to_owned();
+    name.push(suffix);
+    name
+}
+
 fn is_coordinated(parent: &Dir, name: &OsStr) -> bool {
-    let mut coordinator = name.to_owned();
-    coordinator.push(".sqlite");
+    let coordinator = beside(name, ".sqlite");
     let name = coordinator.as_bytes();
     let held = |seen: &Meta| matches!(kernel_lock::look(parent, name, seen), Ok(KernelHold::Held { .. }));
     parent.meta_of(name).is_ok_and(|seen| held(&seen))
 }
 
 fn read_kernel_lock(parent: &Dir, name: &OsStr, seen: Meta) -> Result<Option<LockReading>, Errno> {
-    let record = match seen.kind {
-        FileType::RegularFile => match kernel_lock::look(parent, name.as_bytes(), &seen)? {
-            KernelHold::Free => return Ok(None),
-            KernelHold::Held { pid, .. } => Record::KernelHeld { pid },
-            KernelHold::Unknown(_) => Record::KernelUnknown,
-        },
-        FileType::Symlink => Record::Hostile(Hostility::LockSymlink),
-        _ => Record::Hostile(Hostility::LockNotFile),
+    if let Some(hostility) = no_file(seen.kind) {
+        return Ok(Some(LockReading::bare(Record::Hostile(hostility), seen)));
+    }
+    let record = match kernel_lock::look(parent, name.as_bytes(), &seen)? {
+        KernelHold::Free => return Ok(None),
+        KernelHold::Held { pid, .. } => Record::KernelHeld { pid },
+        KernelHold::Unknown(_) => Record::KernelUnknown,
     };
     Ok(Some(LockReading::bare(record, seen)))
+}
+
+/// What is wrong with what stands where a file should.
+fn no_file(kind: FileType) -> Option<Hostility> {
+    match kind {
+        FileType::RegularFile => None,
+        FileType::Symlink => Some(Hostility::LockSymlink),
+        _ => Some(Hostility::LockNotFile),
+    }
 }

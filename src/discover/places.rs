@@ -76,21 +76,16 @@ impl Environment {
     pub fn roots(&self, who: &str) -> Vec<RootSpec> {
         let home = self.home();
         let mut roots = Vec::new();
-        let mut add = |kind, path: PathBuf, name: &str| {
-            roots.push(RootSpec::place(kind, path, &format!("{name}{who}")));
-        };
+        let place = |kind, path: PathBuf, name: &str| RootSpec::place(kind, path, &format!("{name}{who}"));
         let list = |name| self.get(name).into_iter().flat_map(|value| value.split(|byte| *byte == b':'));
         let blank = |entry: &&[u8]| !entry.trim_ascii().is_empty();
         for entry in list("OPENCLAW_PLUGIN_STAGE_DIR").filter(blank) {
-            add(Stage, expand(entry.trim_ascii(), home.as_deref()), "OPENCLAW_PLUGIN_STAGE_DIR");
+            roots.push(place(Stage, expand(entry.trim_ascii(), home.as_deref()), "OPENCLAW_PLUGIN_STAGE_DIR"));
         }
         for entry in list("STATE_DIRECTORY").filter(blank) {
-            add(Stage, path(entry.trim_ascii()).join(STAGE_NAME), "STATE_DIRECTORY");
+            roots.push(place(Stage, path(entry.trim_ascii()).join(STAGE_NAME), "STATE_DIRECTORY"));
         }
-        let mut add_state = |dir: PathBuf, name: &str| {
-            add(Stage, dir.join(STAGE_NAME), name);
-            add(State, dir, name);
-        };
+        let mut add_state = |dir: PathBuf, name: &str| roots.extend(state_dir(dir, &format!("{name}{who}")));
         for name in ["OPENCLAW_STATE_DIR", "CLAWDBOT_STATE_DIR"] {
             if let Some(value) = self.get(name) {
                 add_state(expand(value, home.as_deref()), name);
@@ -110,21 +105,17 @@ impl Environment {
         if let Some(config) = self.get("OPENCLAW_CONFIG_PATH") {
             let config = expand(config, home.as_deref());
             let directory = config.parent().unwrap_or(&config).to_owned();
-            let origin = format!("OPENCLAW_CONFIG_PATH{who}");
             let config = config.file_name().map(ToOwned::to_owned);
-            roots.push(RootSpec { config, ..RootSpec::place(Config, directory, &origin) });
+            roots.push(RootSpec { config, ..place(Config, directory, "OPENCLAW_CONFIG_PATH") });
         }
-        let mut add = |kind, path: PathBuf, name: &str| {
-            roots.push(RootSpec::place(kind, path, &format!("{name}{who}")));
-        };
         if let Some(credentials) = self.get("OPENCLAW_OAUTH_DIR") {
-            add(Config, expand(credentials, home.as_deref()), "OPENCLAW_OAUTH_DIR");
+            roots.push(place(Config, expand(credentials, home.as_deref()), "OPENCLAW_OAUTH_DIR"));
         }
         // Node.js takes the first of them; the coordinators stay in /tmp.
         if let Some((name, value)) = ["TMPDIR", "TMP", "TEMP"].iter().find_map(|name| Some((name, self.get(name)?))) {
-            add(Temp, path(value), name);
+            roots.push(place(Temp, path(value), name));
         }
-        add(Temp, PathBuf::from(TEMP_DIR), "temp directory");
+        roots.push(place(Temp, PathBuf::from(TEMP_DIR), "temp directory"));
         roots
     }
 }

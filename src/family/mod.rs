@@ -179,11 +179,11 @@ pub fn kind_of(path: &Path, file_type: FileType) -> Option<Kind> {
     let is_directory = file_type == FileType::Directory;
     let fits = |family: &'static Family| {
         let form = family.forms.iter().find(|form| form.is_directory() == is_directory)?;
-        Some(Kind { family, form: *form, is_sure: is_sure(path, family) })
+        Some((family, form))
     };
-    let shapeless =
-        |family: &'static Family| Some(Kind { family, form: *family.forms.first()?, is_sure: is_sure(path, family) });
-    families().find_map(fits).or_else(|| families().next().and_then(shapeless))
+    let shapeless = |family: &'static Family| Some((family, family.forms.first()?));
+    let found = families().find_map(fits).or_else(|| families().next().and_then(shapeless));
+    found.map(|(family, form)| Kind { family, form: *form, is_sure: is_sure(path, family) })
 }
 
 /// Whether no other program would use this path: a name that begins as OpenClaw chose, or a

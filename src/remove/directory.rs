@@ -53,10 +53,15 @@ pub(super) fn remove(removal: &mut Removal<'_>, parent: &Dir) -> Result<Outcome,
     removal.announce(&reading)?;
     (removal.at)(Step::Judged);
 
-    // Judging looks through /proc and a receipt waits for its disk: time enough for a change.
-    let last = lock::read_opened(&lock, kind).map_err(act("cannot read the lock"))?;
-    if let (Form::Directory { record }, Some(_)) = (kind.form, reading.record_inode) {
-        removal.unchanged(&last)?;
+    let record = match kind.form {
+        Form::Directory { record } => reading.record_inode.map(|_| record),
+        Form::EmptyDirectory | Form::File | Form::KernelLock => None,
+    };
+    if record.is_some() || kind.form == Form::EmptyDirectory {
+        // Judging looks through /proc and a receipt waits for its disk: time enough for a change.
+        removal.unchanged(&lock::read_opened(&lock, kind).map_err(act("cannot read the lock"))?)?;
+    }
+    if let Some(record) = record {
         match rustix::fs::unlinkat(&lock, record, AtFlags::empty()) {
             // Without it somebody else took it: the rest decides by what stands there.
             Ok(()) | Err(Errno::NOENT) => {}
@@ -65,8 +70,6 @@ pub(super) fn remove(removal: &mut Removal<'_>, parent: &Dir) -> Result<Outcome,
             }
             Err(errno) => return Err(Outcome::errno("cannot remove the record", errno)),
         }
-    } else if kind.form == Form::EmptyDirectory {
-        removal.unchanged(&last)?;
     }
     (removal.at)(Step::Hollowed);
 

@@ -18,7 +18,7 @@
 use super::outcome::{Outcome, OutcomeKind};
 use super::turn::{may_be_removed, take_turn};
 use super::{Removal, Step, act, changed};
-use crate::discover::lock::{self, LockReading};
+use crate::discover::lock::{self, Guard, LockReading, beside};
 use crate::process::identity;
 use crate::stand_in;
 use crate::sys::kernel_lock::{self, KernelHold};
@@ -31,10 +31,6 @@ use std::os::unix::ffi::OsStrExt;
 
 /// What the name of a stand-in ends with, until it has taken the lock's.
 const SUFFIX: &str = ".openclaw-doctor";
-/// What the name of fs-safe's guard ends with.
-const GUARD_SUFFIX: &str = ".reclaim";
-/// How long a guard counts as that of a living reclaimer, which needs it for milliseconds.
-const GUARD_MS: i64 = 30_000;
 /// How often what was exchanged out is put back, should it be replaced each time.
 const PUT_BACK_LIMIT: usize = 16;
 
@@ -134,7 +130,7 @@ impl Removal<'_> {
         }
         // Looked for after the exchange: a reclaimer that compared the lock before it has its guard
         // up until it has deleted, by path, and the name must not go to a new owner before that.
-        if being_reclaimed(parent, self.lock.name()) {
+        if lock::guard(parent, self.lock.name()) == Guard::Young {
             let put = stand_in.put_back(parent);
             let why = "an OpenClaw is clearing it at this moment; scan again";
             return Err(if put.kind == OutcomeKind::Changed { changed(why) } else { put });
@@ -145,23 +141,13 @@ impl Removal<'_> {
 
     /// Without an exchange: the smallest window that is left.
     fn unlink_checked(&mut self, parent: &Dir, pinned: &Meta) -> Result<(), Outcome> {
-        if being_reclaimed(parent, self.lock.name()) {
+        if lock::guard(parent, self.lock.name()) == Guard::Young {
             return Err(changed("an OpenClaw is clearing it at this moment; scan again"));
         }
         self.same_name(parent, pinned)?;
         (self.at)(Step::Checked);
         rustix::fs::unlinkat(parent, self.lock.name(), AtFlags::empty()).map_err(act("cannot remove the lock"))
     }
-}
-
-/// Whether fs-safe's guard against a second reclaimer stands (OpenClaw 2026.7.2-beta.7 and later).
-/// One that is old was left by a reclaimer that died, and is a lock of its own.
-fn being_reclaimed(parent: &Dir, lock: &OsStr) -> bool {
-    let mut guard = lock.to_owned();
-    guard.push(GUARD_SUFFIX);
-    let now = crate::sys::clock::read().wall;
-    let young = |guard: Meta| guard.modified.is_none_or(|at| now.since_ms(at) < GUARD_MS);
-    parent.meta_of(guard.as_bytes()).is_ok_and(young)
 }
 
 /// A file that takes the lock's name for as long as nothing else may have it.
@@ -178,8 +164,7 @@ struct StandIn {
 impl StandIn {
     /// Makes one; `None` where the directory does not allow it or something in the way has that name.
     fn make(parent: &Dir, lock: &OsStr, like: &Meta) -> Option<Self> {
-        let mut name = lock.to_owned();
-        name.push(SUFFIX);
+        let name = beside(lock, SUFFIX);
         clear_leftover(parent, &name, lock);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(parent, &name, flags, Mode::RUSR | Mode::WUSR).ok()?;

@@ -7,7 +7,6 @@ use super::bytes::{self, hex_if_not_text};
 use crate::discover::{Problem, RootKind, RootReport};
 use crate::evidence::{Candidate, Life, ProcSource, Reach, Role, SoleAccess, TimeNamespace, Vantage};
 use crate::explain;
-use crate::quote::shell_word;
 use crate::restraint::Restraint;
 use crate::scan::{Blocks, JudgedLock, Scan};
 use crate::units::{EpochMs, StartTicks};
@@ -347,15 +346,7 @@ impl<'a> Lock<'a> {
             proof: lock.verdict.proof(),
             leaning: lock.verdict.leaning(),
             explanation: explain::sentence(&lock.facts, &lock.verdict, &scan.view),
-            next_step: explain::advice(
-                lock.found.family,
-                &lock.facts,
-                &lock.verdict,
-                lock.restraint.as_ref(),
-                &shell_word(&lock.path),
-                &scan.view,
-            )
-            .to_string(),
+            next_step: lock.advice(&scan.view).to_string(),
             path: text(&lock.path),
             blocks: BlocksReport::new(&lock.blocks),
             owner: OwnerReport {

@@ -11,6 +11,7 @@ mod world;
 use crate::discover::lock::LockReading;
 use crate::discover::{self, FoundLock, Idle, LookAlike, Problem, Progress, RootReport, RootSpec};
 use crate::evidence::{LockFacts, ProcSource, View};
+use crate::explain::{Advice, advice};
 use crate::family::{Family, Form};
 use crate::quote::shell_word;
 use crate::restraint::Restraint;
@@ -20,6 +21,7 @@ use crate::units::ClockReading;
 use crate::verdict::{Leaning, Standing, Verdict, judge};
 use facts::Gatherer;
 use label::{blocks, id, state_dir, version_name};
+use restrain::Users;
 use rustix::io::Errno;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -127,6 +129,15 @@ pub struct JudgedLock {
     pub restraint: Option<Restraint>,
     /// The state dir that it belongs to, if that can be told.
     pub state_dir: Option<PathBuf>,
+}
+
+impl JudgedLock {
+    /// What an operator does next about it.
+    #[must_use]
+    pub fn advice(&self, view: &View) -> Advice {
+        let path = shell_word(&self.path);
+        advice(self.found.family, &self.facts, &self.verdict, self.restraint.as_ref(), &path, view)
+    }
 }
 
 /// Whether a lock holds up an OpenClaw that runs or is installed here.
@@ -240,8 +251,7 @@ impl<'a> Session<'a> {
     #[must_use]
     pub fn restraint(&self, lock: &JudgedLock, scan: &Scan) -> Option<Restraint> {
         let root = scan.roots.get(lock.found.root);
-        let mut gatherer = Gatherer::new(&self.world, clock::read());
-        gatherer.restraint(&lock.found, &lock.verdict, root, &scan.versions)
+        Users::default().restraint(&self.world, &lock.found, &lock.verdict, root, &scan.versions)
     }
 
     /// Judges a lock again from a fresh reading; its known candidates are read again too.

@@ -1,17 +1,14 @@
 //! Which running OpenClaw uses the directory of a lock, and so clears it by itself.
 
 use super::world::World;
+use crate::discover::lock::{Guard, guard};
 use crate::discover::{FoundLock, RootKind, RootReport, RootSpec, places};
 use crate::process::roots::Running;
 use crate::restraint::{Restraint, User, asks_who_runs, restraint};
-use crate::sys::clock;
 use crate::sys::tree::{Crossing, Meta};
 use crate::verdict::Verdict;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-
-/// A guard older than this was left behind, in milliseconds.
-const GUARD_MS: i64 = 30_000;
 
 /// A directory by device and inode.
 type Identity = ((u32, u32), u64);
@@ -70,19 +67,12 @@ impl Users {
     }
 }
 
-/// Whether somebody who cleared the lock has left his guard (`<lock>.reclaim`) behind: as long as
-/// it stands, no OpenClaw clears or takes the lock.
+/// Whether a guard was left beside the lock, so that nobody heals it.
 fn is_guarded(world: &World, found: &FoundLock, root: Option<&RootReport>) -> bool {
-    let mut guard = found.name().to_owned();
-    guard.push(".reclaim");
     let parent = found.below.parent().unwrap_or(Path::new(""));
-    let seen = root.and_then(|root| {
-        let opened = root.spec.open(world.proc.as_deref()).ok()?;
-        opened.open_below(parent, found.crossing).ok()?.meta_of(guard.as_encoded_bytes()).ok()
-    });
-    // One that is in use stands for milliseconds.
-    let now = clock::read().wall;
-    seen.is_some_and(|guard| guard.modified.is_none_or(|since| now.since_ms(since) > GUARD_MS))
+    let opened =
+        root.and_then(|root| root.spec.open(world.proc.as_deref()).ok()?.open_below(parent, found.crossing).ok());
+    opened.is_some_and(|parent| guard(&parent, found.name()) == Guard::Left)
 }
 
 /// The directory of a lock and those above it: up to its root, and above that one too, since a
