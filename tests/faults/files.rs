@@ -1,8 +1,9 @@
 //! The same for locks that are files.
 
+use crate::has_immutable_files;
 use crate::support::trace::{can_trace, traced};
 use crate::support::{Answer, dead_pid, doctor};
-use crate::world::{Doctor, Mounted, ORDINARY, STRANGER, can, give, is_root, open_dir, skip, tool};
+use crate::world::{Doctor, Mounted, ORDINARY, STRANGER, give, is_root, open_dir, skip, tool};
 use rustix::fs::FlockOperation;
 use std::ffi::OsStr;
 use std::fs;
@@ -169,15 +170,9 @@ fn a_read_only_filesystem_stops_its_own_files_only() {
 
 #[test]
 fn an_immutable_file_or_its_directory_stops_its_own_lock_only() {
-    let probe = open_dir();
-    if !is_root() {
-        return skip("no immutable files without root");
-    }
-    if !can("chattr", [OsStr::new("+i"), probe.path().as_os_str()]) {
-        eprintln!("this filesystem has no immutable attribute");
+    if !has_immutable_files() {
         return;
     }
-    tool("chattr", [OsStr::new("-i"), probe.path().as_os_str()]);
     for (what, attribute) in [("lock", 'i'), ("lock", 'a'), ("directory", 'i'), ("directory", 'a')] {
         let three = Three::new();
         let target = if what == "lock" { three.middle() } else { three.place() };
