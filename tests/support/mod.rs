@@ -2,6 +2,7 @@
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::disallowed_methods, clippy::indexing_slicing)]
 
+pub mod machine;
 pub mod trace;
 
 use serde_json::Value;
