@@ -5,7 +5,10 @@
 //! "Cannot tell" is a value of every question that can go unanswered.
 
 use crate::record::Record;
+use crate::scope::Scope;
 use crate::units::{EpochMs, StartTicks};
+use rustix::io::Errno;
+use std::path::PathBuf;
 
 /// How much of the process world a run can see (DESIGN: vantage).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
@@ -52,16 +55,79 @@ pub struct View {
     pub vantage: Vantage,
     /// Where the pids come from.
     pub source: ProcSource,
-    /// One sentence: how the vantage was told.
-    pub why: String,
-    /// The command that would lift a vantage below `host`.
-    pub lift: Option<String>,
+    /// How the vantage was told.
+    pub seen: VantageWhy,
     /// The wall clock at the time of judging.
     pub now: EpochMs,
     /// The operator vouches that only this container's processes write here.
     pub assume_single_writer: bool,
-    /// The flags that this view rests on, each after a space: a suggested command carries them.
-    pub carry: String,
+    /// What the run was told to look at: a suggested command carries it.
+    pub scope: Scope,
+}
+
+/// How the vantage was told, or why it could not be.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum VantageWhy {
+    /// The initial PID namespace.
+    Initial {
+        /// The proc directory.
+        proc: PathBuf,
+        /// How it is known.
+        by: InitialBy,
+    },
+    /// A PID namespace below the initial one.
+    Below {
+        /// The proc directory.
+        proc: PathBuf,
+        /// The namespace's inode number, where it may be read.
+        namespace: Option<u64>,
+    },
+    /// Which PID namespace it is cannot be told.
+    NamespaceUnknown {
+        /// The proc directory.
+        proc: PathBuf,
+    },
+    /// `hidepid` hides processes of other users.
+    Hidden {
+        /// The proc directory.
+        proc: PathBuf,
+    },
+    /// Its mount options cannot be read.
+    OptionsUnknown {
+        /// The proc directory.
+        proc: PathBuf,
+    },
+    /// Some processes are there and cannot be read.
+    Unreadable {
+        /// How many.
+        processes: usize,
+    },
+    /// It is not procfs.
+    NotProcfs {
+        /// The proc directory.
+        proc: PathBuf,
+    },
+    /// It cannot be listed.
+    NotListed {
+        /// What the kernel said.
+        errno: Errno,
+    },
+    /// It cannot be opened.
+    NotOpened {
+        /// The proc directory.
+        proc: PathBuf,
+        /// What the kernel said.
+        errno: Errno,
+    },
+}
+
+/// By what the initial PID namespace is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum InitialBy {
+    /// Its inode number.
+    Identity,
+    /// Its pid 2 is kthreadd.
+    KernelThread,
 }
 
 /// The facts of one lock.
@@ -110,7 +176,62 @@ pub enum Reach {
     /// A filesystem of this kernel alone.
     ThisKernel,
     /// Another kernel may use it; why.
-    OtherKernelPossible(String),
+    OtherKernelPossible(ForeignKernel),
+}
+
+/// Why another kernel may hold a lock on a filesystem.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ForeignKernel {
+    /// Its type cannot be told.
+    FilesystemUnknown,
+    /// It is a network or shared one, or not on the list of local ones.
+    SharedFilesystem(String),
+    /// A server on this machine may share the directory.
+    Server {
+        /// Its pid.
+        pid: u32,
+        /// The name that it is known by.
+        program: &'static str,
+    },
+    /// An NFS server runs here, and what it exports cannot be read.
+    ExportsUnreadable,
+    /// The directory is under this NFS export.
+    Exported(PathBuf),
+}
+
+/// Why sole access cannot be told.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum NotSole {
+    /// The vantage is not that of a container.
+    NotInNamespace(VantageWhy),
+    /// The pids shown are not those of our own namespace.
+    ForeignPids,
+    /// A sandbox inside the container.
+    Nested(Nested),
+    /// A second procfs is mounted.
+    SecondProcfs,
+    /// The lock lies on a mount that others may share.
+    Mount {
+        /// Where it is mounted.
+        point: PathBuf,
+        /// Its type, as the mount table says it.
+        filesystem: String,
+    },
+    /// The lock's mount cannot be told.
+    MountUnknown,
+}
+
+/// Why the container's own layer is not known to be ours alone.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Nested {
+    /// pid 1 is a sandbox's, by this name.
+    Sandbox(String),
+    /// pid 1 cannot be read.
+    Pid1Unreadable,
+    /// Our user namespace maps a single id.
+    SingleId,
+    /// Our user namespace cannot be read.
+    UserNamespaceUnreadable,
 }
 
 /// Whether, in a container, nobody outside it can have written the lock (DESIGN: sole access).
@@ -119,7 +240,7 @@ pub enum SoleAccess {
     /// The lock lies on the container's own writable layer.
     OwnLayer,
     /// It does not, or it cannot be told; why.
-    No(String),
+    No(NotSole),
 }
 
 /// Whether somebody still works in the guarded directory.

@@ -88,7 +88,7 @@ pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
             }
             Reach::ThisKernel => proc,
         },
-        Reason::OwnerHidden => format!("{} in what this run can see, but {}", here(&proc, lock), view.why),
+        Reason::OwnerHidden => format!("{} in what this run can see, but {}", here(&proc, lock), view.seen.sentence()),
         Reason::RootInUse => {
             let workers: Vec<String> =
                 lock.in_use.by.iter().map(|worker| format!("{} (pid {})", worker.program, worker.pid)).collect();
@@ -108,8 +108,8 @@ pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
                 "{proc}, but a process in a time namespace of its own may have been restored with another start time"
             )
         }
-        Reason::NotProcfs => format!("{}, but {}", here(&proc, lock), view.why),
-        Reason::ProcessTableUnreadable => format!("the record names pid {pid}, but {}", view.why),
+        Reason::NotProcfs => format!("{}, but {}", here(&proc, lock), view.seen.sentence()),
+        Reason::ProcessTableUnreadable => format!("the record names pid {pid}, but {}", view.seen.sentence()),
     }
 }
 
@@ -152,8 +152,8 @@ pub fn advice(
     path: &str,
     view: &View,
 ) -> Advice {
-    let repair = |flags: &str| format!("openclaw-doctor repair{}{flags} {path}", view.carry);
-    let named = || format!("openclaw-doctor repair{} --lock {path} --yes", view.carry);
+    let repair = |flags: &str| format!("openclaw-doctor repair{}{flags} {path}", view.scope.flags());
+    let named = || format!("openclaw-doctor repair{} --lock {path} --yes", view.scope.flags());
     match &verdict.standing {
         Standing::Held => match owning(lock) {
             Some(process) => Advice::words(format!(
@@ -206,7 +206,7 @@ pub fn advice(
         }
         Standing::Leaning(Leaning::OutOfSight) => {
             let alone = "run it on the host; or, if nothing outside this container writes there";
-            match (verdict.reason, view.vantage, &view.lift) {
+            match (verdict.reason, view.vantage, view.seen.lift()) {
                 (Reason::SharedVolume, Vantage::Namespace, _) if restraint.is_none() => {
                     Advice::command(alone, repair(" --assume-single-writer"))
                 }

@@ -12,6 +12,7 @@ mod support;
 
 use openclaw_doctor::remove::{Outcome, OutcomeKind, Removal, Step};
 use openclaw_doctor::scan::{JudgedLock, Request, Scan, Session};
+use openclaw_doctor::scope::Scope;
 use openclaw_doctor::verdict::{Classification, Reason, Standing, Verdict};
 use openclaw_doctor::warrant::{Basis, Warrant};
 use std::collections::BTreeMap;
@@ -127,7 +128,10 @@ impl Ground {
 }
 
 fn request(stage: &Path) -> Request {
-    Request { paths: vec![stage.to_owned()], proc: "/proc".into(), assume_single_writer: true, ..Request::default() }
+    Request {
+        scope: Scope { paths: vec![stage.to_owned()], assume_single_writer: true, ..Scope::default() },
+        ..Request::default()
+    }
 }
 
 fn make_lock(path: &Path, record: &str) {

@@ -8,11 +8,12 @@ mod facts;
 
 use facts::{Facts, NOW, OTHER_TICKS, PID, TICKS};
 use openclaw_doctor::evidence::{
-    Candidate, InUse, Life, LockFacts, LockTimes, ProcSource, Reach, Role, SoleAccess, TimeNamespace, Vantage, View,
-    Worker,
+    Candidate, ForeignKernel, InUse, Life, LockFacts, LockTimes, NotSole, ProcSource, Reach, Role, SoleAccess,
+    TimeNamespace, Vantage, VantageWhy, View, Worker,
 };
 use openclaw_doctor::family::FAMILIES;
 use openclaw_doctor::record::{Hostility, Owner, PID_LIMIT, Record};
+use openclaw_doctor::scope::Scope;
 use openclaw_doctor::units::{EpochMs, StartTicks};
 use openclaw_doctor::verdict::{Classification, Leaning, Reason, Standing, Verdict};
 use proptest::prelude::*;
@@ -151,8 +152,12 @@ fn lock_facts() -> impl Strategy<Value = LockFacts> {
                     record_born: record_born.filter(|_| has_file),
                 },
                 record,
-                reach: if foreign { Reach::OtherKernelPossible("nfs".to_owned()) } else { Reach::ThisKernel },
-                sole_access: if own_layer { SoleAccess::OwnLayer } else { SoleAccess::No("a volume".to_owned()) },
+                reach: if foreign {
+                    Reach::OtherKernelPossible(ForeignKernel::FilesystemUnknown)
+                } else {
+                    Reach::ThisKernel
+                },
+                sole_access: if own_layer { SoleAccess::OwnLayer } else { SoleAccess::No(NotSole::MountUnknown) },
                 candidates,
                 in_use: InUse {
                     by: worked_in.then(|| Worker { pid: 9, program: "npm".to_owned() }).into_iter().collect(),
@@ -172,11 +177,10 @@ fn view() -> impl Strategy<Value = View> {
     parts.prop_map(|(vantage, source, assume_single_writer)| View {
         vantage,
         source,
-        why: "as told".to_owned(),
-        lift: None,
+        seen: VantageWhy::Unreadable { processes: 1 },
         now: NOW,
         assume_single_writer,
-        carry: String::new(),
+        scope: Scope::default(),
     })
 }
 
@@ -292,9 +296,9 @@ const LOSSES: &[Loss] = &[
     }),
     ("the record", |facts| with_lock(facts, |lock| lock.record = Record::Unreadable)),
     ("the filesystem", |facts| {
-        with_lock(facts, |lock| lock.reach = Reach::OtherKernelPossible("its filesystem cannot be told".to_owned()))
+        with_lock(facts, |lock| lock.reach = Reach::OtherKernelPossible(ForeignKernel::FilesystemUnknown))
     }),
-    ("sole access", |facts| with_lock(facts, |lock| lock.sole_access = SoleAccess::No("cannot be told".to_owned()))),
+    ("sole access", |facts| with_lock(facts, |lock| lock.sole_access = SoleAccess::No(NotSole::MountUnknown))),
     ("the operator's word", |facts| with_view(facts, |view| view.assume_single_writer = false)),
     ("the sight of other PID namespaces", |facts| {
         with_view(facts, |view| {
@@ -441,7 +445,7 @@ proptest! {
             told_by_ticks.then(|| Candidate { life: Life::Unknown, ..c.clone() }).into_iter().collect()
         }));
         also("record", with_lock(&facts, |lock| lock.record = Record::Unreadable));
-        also("filesystem", with_lock(&facts, |lock| lock.reach = Reach::OtherKernelPossible("unknown".to_owned())));
+        also("filesystem", with_lock(&facts, |lock| lock.reach = Reach::OtherKernelPossible(ForeignKernel::FilesystemUnknown)));
         also("vantage", with_view(&facts, |view| view.vantage = Vantage::Restricted));
         also("table", with_view(&facts, |view| view.source = ProcSource::Unreadable));
         also("procfs", with_view(&facts, |view| view.source = ProcSource::NotProcfs));

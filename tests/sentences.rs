@@ -77,7 +77,7 @@ fn what_takes_a_proof_away_is_named() {
             Reason::ForeignKernelPossible => "nfs",
             Reason::OwnerHidden => "hidepid",
             Reason::NotProcfs | Reason::ProcessTableUnreadable => "is not procfs",
-            Reason::SharedVolume => "/data may be shared",
+            Reason::SharedVolume => "the mount /data (ext4), which other containers may share",
             _ => continue,
         };
         assert!(sentence.contains(named), "{}: {sentence}", case.evidence);

@@ -3,8 +3,8 @@
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use openclaw_doctor::family;
-use openclaw_doctor::quote::shell_word;
 use openclaw_doctor::scan::Request;
+use openclaw_doctor::scope::Scope;
 use std::path::PathBuf;
 
 /// Version and commit, as `--version` prints them.
@@ -145,32 +145,19 @@ fn families() -> PossibleValuesParser {
 }
 
 impl Common {
-    /// The scope of this run as arguments, each after a space: the next command takes them over.
-    pub(crate) fn scope(&self, paths: &[PathBuf]) -> String {
-        let mut scope = String::new();
-        for (given, flag) in [(self.discover, " --discover"), (self.all_users, " --all-users")] {
-            scope.push_str(if given { flag } else { "" });
-        }
-        scope.push_str(&self.request(Vec::new()).carry());
-        for path in paths {
-            scope.push(' ');
-            scope.push_str(&shell_word(path));
-        }
-        scope
-    }
-
     /// What the library is asked for.
     pub(crate) fn request(&self, paths: Vec<PathBuf>) -> Request {
         let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
-        Request {
+        let named = self.families.iter().filter_map(|name| family::by_name(name));
+        let scope = Scope {
             paths,
-            discover: self.discover || self.all_users,
+            discover: self.discover,
             all_users: self.all_users,
             proc: self.proc.clone(),
-            families: self.families.iter().filter_map(|name| family::by_name(name)).collect(),
+            families: named.map(|family| family.name).collect(),
             assume_single_writer: self.assume_single_writer,
-            environment: environment.collect(),
-        }
+        };
+        Request { scope, environment: environment.collect() }
     }
 }
 

@@ -91,7 +91,7 @@ pub(crate) fn write(out: &mut dyn Write, lock: &JudgedLock, scan: &Scan, look: L
     for candidate in &facts.candidates {
         line("Seen", &sighting(candidate))?;
     }
-    line("Looked", &format!("{}; {}", scan.view.why, reach(lock, scan)))?;
+    line("Looked", &format!("{}; {}", scan.view.seen.sentence(), reach(lock, scan)))?;
     let workers: Vec<String> = facts.in_use.by.iter().map(|w| format!("{} (pid {})", w.program, w.pid)).collect();
     if !workers.is_empty() {
         line("In use", &format!("{} works in the directory that the lock guards", workers.join(", ")))?;
@@ -170,7 +170,7 @@ fn reach(lock: &JudgedLock, scan: &Scan) -> String {
         lock.found.filesystem.map_or_else(|| "an unknown filesystem".to_owned(), |filesystem| filesystem.name());
     let other = match &lock.facts.reach {
         Reach::ThisKernel => format!("{filesystem} belongs to this kernel alone"),
-        Reach::OtherKernelPossible(why) => why.clone(),
+        Reach::OtherKernelPossible(why) => why.to_string(),
     };
     match (&lock.facts.sole_access, scan.view.vantage) {
         (SoleAccess::OwnLayer, Vantage::Namespace) => format!("{other}; it is this container's own layer"),

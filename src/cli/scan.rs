@@ -17,17 +17,14 @@ const OUT_BYTES: usize = 64 * 1024;
 pub(crate) fn run(args: &ScanArgs, common: &Common) -> Result<u8, Failure> {
     let request = common.request(args.paths.clone());
     let mut scan = with_progress(&request, common);
-    let mut scope = common.scope(&args.paths);
     if args.redact {
         redact(&mut scan);
-        // The next command would name the PATHs again.
-        scope.clone_from(&scan.view.carry);
     }
     let mut out = BufWriter::with_capacity(OUT_BYTES, std::io::stdout().lock());
     match (common.quiet, args.json) {
         (true, _) => {}
         (false, true) => write_pretty(&mut out, &ScanReport::new(&scan))?,
-        (false, false) => table::write(&mut out, &scan, &scope, Look::new(common.color), common.verbose)?,
+        (false, false) => table::write(&mut out, &scan, Look::new(common.color), common.verbose)?,
     }
     out.flush()?;
     Ok(Summary::of(&scan).exit_code())

@@ -5,10 +5,11 @@
 
 use super::style::Look;
 use comfy_table::{Cell, ContentArrangement, Table, presets};
-use openclaw_doctor::discover::{Idle, Problem, RootKind, RootReport};
+use openclaw_doctor::discover::{Idle, RootKind, RootReport};
 use openclaw_doctor::evidence::{Candidate, Life, Vantage};
 use openclaw_doctor::explain;
 use openclaw_doctor::family::Removal;
+use openclaw_doctor::problem::Problem;
 use openclaw_doctor::quote::{shell_word, visible, visible_path};
 use openclaw_doctor::record::Record;
 use openclaw_doctor::report::v1::Summary;
@@ -23,7 +24,7 @@ use std::path::Path;
 /// Below this width the columns would be too narrow to read.
 const WIDE: u16 = 110;
 
-pub(crate) fn write(out: &mut impl Write, scan: &Scan, scope: &str, look: Look, verbose: bool) -> io::Result<()> {
+pub(crate) fn write(out: &mut impl Write, scan: &Scan, look: Look, verbose: bool) -> io::Result<()> {
     let summary = Summary::of(scan);
     let remarkable = |lock: &JudgedLock| is_remarkable(lock, scan);
     let healthy = summary.problems == 0 && summary.look_alikes == 0 && !scan.locks.iter().any(remarkable);
@@ -43,11 +44,7 @@ pub(crate) fn write(out: &mut impl Write, scan: &Scan, scope: &str, look: Look, 
             writeln!(out, "{}", look.prose(&idle_line(idle), 2))?;
         }
         for spec in &scan.absent {
-            writeln!(
-                out,
-                "{}",
-                look.dim(&format!("absent: {} ({})", visible_path(&spec.path), visible(&spec.origin)))
-            )?;
+            writeln!(out, "{}", look.dim(&format!("absent: {} ({})", visible_path(&spec.path), spec.origin)))?;
         }
     }
     for look_alike in &scan.look_alikes {
@@ -59,8 +56,8 @@ pub(crate) fn write(out: &mut impl Write, scan: &Scan, scope: &str, look: Look, 
         write_problem(out, problem, look)?;
     }
     if scan.view.vantage != Vantage::Host && (verbose || !scan.locks.is_empty()) {
-        let lift = scan.view.lift.as_deref().map(|lift| format!("; {lift}")).unwrap_or_default();
-        let seen = format!("Seen from: {}: {}{}", scan.view.vantage.word(), visible(&scan.view.why), visible(&lift));
+        let lift = scan.view.seen.lift().map(|lift| format!("; {lift}")).unwrap_or_default();
+        let seen = format!("Seen from: {}: {}{}", scan.view.vantage.word(), visible(&scan.view.seen.sentence()), lift);
         writeln!(out, "{}", look.prose(&seen, 2))?;
     }
     if scan.locks.is_empty() {
@@ -68,7 +65,7 @@ pub(crate) fn write(out: &mut impl Write, scan: &Scan, scope: &str, look: Look, 
     } else {
         writeln!(out, "{}", look.prose(&counts(scan, &summary), 2))?;
     }
-    match next_step(scan, scope) {
+    match next_step(scan) {
         Some(step) => writeln!(out, "Next: {step}"),
         None => Ok(()),
     }
@@ -107,7 +104,7 @@ fn write_place(out: &mut impl Write, path: &Path, about: &str, look: Look) -> io
 }
 
 pub(crate) fn write_problem(out: &mut impl Write, problem: &Problem, look: Look) -> io::Result<()> {
-    let (path, cause, next) = (visible_path(&problem.path), visible(&problem.cause), visible(&problem.next_step));
+    let (path, cause, next) = (visible_path(&problem.path), visible(&problem.cause()), problem.next_step());
     writeln!(out, "{}", look.prose(&format!("Problem: {path}: {cause}; {next}"), 2))
 }
 
@@ -260,8 +257,9 @@ fn count_processes(number: usize) -> String {
     if number == 1 { "1 process".to_owned() } else { format!("{number} processes") }
 }
 
-/// The one command that helps most; `scope` is what this run was told to look at, as arguments.
-fn next_step(scan: &Scan, scope: &str) -> Option<String> {
+/// The one command that helps most.
+fn next_step(scan: &Scan) -> Option<String> {
+    let scope = scan.view.scope.arguments();
     let would = |basis| {
         let warranted = |lock: &JudgedLock| {
             Warrant::new(lock.found.family, &lock.verdict, lock.restraint.as_ref(), basis).is_some()
@@ -279,7 +277,7 @@ fn next_step(scan: &Scan, scope: &str) -> Option<String> {
     let doubtful = leaning(Some(Leaning::OutOfSight)).or_else(|| leaning(Some(Leaning::LikelyHeld)));
     let doubtful = doubtful.or_else(|| scan.locks.iter().find(stale));
     if let Some(lock) = doubtful {
-        return Some(format!("openclaw-doctor explain{} {}", scan.view.carry, shell_word(&lock.path)));
+        return Some(format!("openclaw-doctor explain{} {}", scan.view.scope.flags(), shell_word(&lock.path)));
     }
     let held = scan.locks.iter().find(|lock| long_held(lock, scan))?;
     Some(visible(&held.advice(&scan.view).to_string()))

@@ -10,7 +10,8 @@
 
 use super::root::{RootKind, RootSpec};
 use super::walk::{Event, FoundLock, Walk, problem};
-use super::{Idle, LookAlike, Problem, places};
+use super::{Idle, LookAlike, Origin, places};
+use crate::problem::{Act, Cause, Problem};
 use crate::process::proc_dir::ProcDir;
 use crate::sys::filesystem::Filesystem;
 use crate::sys::tree::Meta;
@@ -40,7 +41,7 @@ pub struct RootReport {
     /// How it was named, by the first to do so.
     pub spec: RootSpec,
     /// Everybody else who named it.
-    pub also: Vec<String>,
+    pub also: Vec<Origin>,
     /// Its identity, once it was opened.
     pub meta: Option<Meta>,
     /// Its filesystem, once it was opened.
@@ -224,7 +225,7 @@ impl Collector {
             Ok(_) => self.take(Message::Started(root)),
             Err(error) => {
                 let errno = Errno::from_io_error(&error).unwrap_or(Errno::AGAIN);
-                let problem = problem(self.shown(root), "cannot start a thread for the root", errno);
+                let problem = problem(self.shown(root), Act::StartThread, errno);
                 self.take(Message::Unopened(root, problem));
             }
         }
@@ -246,7 +247,7 @@ impl Collector {
                 self.set_report(root, report);
             }
             Message::SameAs(root, first) => {
-                let origin = self.shared.specs.get(root).map(|spec| spec.origin.clone());
+                let origin = self.shared.specs.get(root).map(|spec| spec.origin);
                 if let Some(Some(report)) = self.reports.get_mut(first) {
                     report.also.extend(origin.filter(|origin| *origin != report.spec.origin));
                 }
@@ -291,12 +292,9 @@ impl Collector {
         }
         self.running.retain(|running| !given_up.contains(&running.root));
         for root in given_up {
-            self.findings.problems.push(Problem {
-                path: self.shown(root),
-                cause: format!("no answer from its filesystem for {} s", GIVE_UP.as_secs()),
-                next_step: "see whether the server behind that mount is alive; umount -l takes a dead one away"
-                    .to_owned(),
-            });
+            self.findings
+                .problems
+                .push(Problem { path: self.shown(root), cause: Cause::NoHeadway { seconds: GIVE_UP.as_secs() } });
             if self.reports.get(root).is_some_and(Option::is_none) {
                 let report = self.unopened(root);
                 self.set_report(root, report);
@@ -374,7 +372,7 @@ fn walk_root(shared: &Shared, index: usize) {
             return shared.tell([Message::Absent(index)]);
         }
         Err(errno) => {
-            return shared.tell([Message::Unopened(index, problem(shown, "cannot open the root", errno))]);
+            return shared.tell([Message::Unopened(index, problem(shown, Act::OpenRoot, errno))]);
         }
     };
     let first = {

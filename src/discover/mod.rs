@@ -6,35 +6,27 @@
 
 mod gather;
 pub mod lock;
+mod origin;
 pub mod places;
 mod root;
 mod walk;
 
 pub use gather::{Findings, Progress, RootReport, gather};
+pub use origin::{Named, Origin};
 pub use root::{RootKind, RootSpec};
 pub use walk::FoundLock;
 pub(crate) use walk::version_of;
 
+use crate::family::Family;
 use std::path::PathBuf;
 
-/// Something that could not be looked at, so that the answer may miss a lock.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// What it happened to.
-    pub path: PathBuf,
-    /// What was tried and what came of it.
-    pub cause: String,
-    /// What to do about it.
-    pub next_step: String,
-}
-
 /// The file of a kernel lock that nobody holds: no lock at the moment, and no litter either.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Idle {
     /// Where.
     pub path: PathBuf,
     /// Of which family.
-    pub family: &'static str,
+    pub family: &'static Family,
 }
 
 /// A directory that looks like a lock and is none that a known release writes.

@@ -8,6 +8,7 @@
 //! (`TMPDIR`, `TMP`, `TEMP`, else /tmp), beside the configuration or in the credentials directory,
 //! which `OPENCLAW_CONFIG_PATH` and `OPENCLAW_OAUTH_DIR` move, and beside systemd's units.
 
+use super::origin::{Named, Origin};
 use super::root::RootKind::{Config, Package as InPackage, Stage, State, Temp};
 use super::root::RootSpec;
 use crate::process::roots::{PACKAGE_PLACES, Package, Running};
@@ -71,12 +72,13 @@ impl Environment {
         rustix::process::geteuid().is_root().then_some(uid)
     }
 
-    /// The places that this environment names; `who` ends each origin.
+    /// The places that this environment names, of this process or our own.
     #[must_use]
-    pub fn roots(&self, who: &str) -> Vec<RootSpec> {
+    pub fn roots(&self, process: Option<u32>) -> Vec<RootSpec> {
         let home = self.home();
         let mut roots = Vec::new();
-        let place = |kind, path: PathBuf, name: &str| RootSpec::place(kind, path, &format!("{name}{who}"));
+        let origin = |named| Origin { named, process };
+        let place = |kind, path: PathBuf, name| RootSpec::place(kind, path, origin(Named::Variable(name)));
         let list = |name| self.get(name).into_iter().flat_map(|value| value.split(|byte| *byte == b':'));
         let blank = |entry: &&[u8]| !entry.trim_ascii().is_empty();
         for entry in list("OPENCLAW_PLUGIN_STAGE_DIR").filter(blank) {
@@ -85,22 +87,22 @@ impl Environment {
         for entry in list("STATE_DIRECTORY").filter(blank) {
             roots.push(place(Stage, path(entry.trim_ascii()).join(STAGE_NAME), "STATE_DIRECTORY"));
         }
-        let mut add_state = |dir: PathBuf, name: &str| roots.extend(state_dir(dir, &format!("{name}{who}")));
+        let mut add_state = |dir: PathBuf, named| roots.extend(state_dir(dir, origin(named)));
         for name in ["OPENCLAW_STATE_DIR", "CLAWDBOT_STATE_DIR"] {
             if let Some(value) = self.get(name) {
-                add_state(expand(value, home.as_deref()), name);
+                add_state(expand(value, home.as_deref()), Named::Variable(name));
             }
         }
         for state in STATE_NAMES {
             let home = home.as_deref().filter(|home| home.is_absolute());
             if let Some(home) = home {
-                add_state(home.join(state), &format!("~/{state}"));
+                add_state(home.join(state), Named::InHome(state));
             }
         }
         if let (Some(profile), Some(home)) = (self.get("OPENCLAW_PROFILE"), &home) {
             let mut name = PROFILE_PREFIX.to_vec();
             name.extend_from_slice(profile);
-            add_state(home.join(path(&name)), "OPENCLAW_PROFILE");
+            add_state(home.join(path(&name)), Named::Variable("OPENCLAW_PROFILE"));
         }
         if let Some(config) = self.get("OPENCLAW_CONFIG_PATH") {
             let config = expand(config, home.as_deref());
@@ -115,7 +117,7 @@ impl Environment {
         if let Some((name, value)) = ["TMPDIR", "TMP", "TEMP"].iter().find_map(|name| Some((name, self.get(name)?))) {
             roots.push(place(Temp, path(value), name));
         }
-        roots.push(place(Temp, PathBuf::from(TEMP_DIR), "temp directory"));
+        roots.push(RootSpec::place(Temp, PathBuf::from(TEMP_DIR), origin(Named::TempDirectory)));
         roots
     }
 }
@@ -123,7 +125,7 @@ impl Environment {
 /// The places in a home directory: its state dirs (the default one, those of older releases, and
 /// one for each profile found there), units and caches. Packages: see [`package_places`].
 #[must_use]
-pub fn in_home(home: &Path, origin: &str) -> Vec<RootSpec> {
+pub fn in_home(home: &Path, origin: Origin) -> Vec<RootSpec> {
     let named = STATE_NAMES.iter().map(|state| home.join(state));
     let entries = crate::sys::tree::list_names(home).into_iter();
     let profiles = entries.filter(|name| name.as_bytes().starts_with(PROFILE_PREFIX)).map(|name| home.join(name));
@@ -134,14 +136,14 @@ pub fn in_home(home: &Path, origin: &str) -> Vec<RootSpec> {
 }
 
 /// A state dir, and the stage root in it: that one may be a volume of its own, or a link to one.
-fn state_dir(dir: PathBuf, origin: &str) -> [RootSpec; 2] {
+fn state_dir(dir: PathBuf, origin: Origin) -> [RootSpec; 2] {
     [RootSpec::place(Stage, dir.join(STAGE_NAME), origin), RootSpec::place(State, dir, origin)]
 }
 
 /// The places of images, units and documentation.
 #[must_use]
 pub fn system() -> Vec<RootSpec> {
-    let origin = "system place";
+    let origin = Named::System.into();
     let units = RootSpec::place(Config, PathBuf::from(SYSTEM_UNITS), origin);
     let states = SYSTEM_STATE_DIRS.iter().flat_map(|state| state_dir(PathBuf::from(state), origin));
     states.chain([units]).collect()
@@ -149,7 +151,7 @@ pub fn system() -> Vec<RootSpec> {
 
 /// The directories of a package in which its plugins take locks.
 #[must_use]
-pub fn in_package(package: &Package, via: Option<u32>, origin: &str) -> Vec<RootSpec> {
+pub fn in_package(package: &Package, via: Option<u32>, origin: Origin) -> Vec<RootSpec> {
     let root = |path: PathBuf| RootSpec { via, ..RootSpec::place(InPackage, path, origin) };
     let own = RootSpec { depth: 1, ..root(package.path.clone()) };
     let plugins = PLUGIN_DIRS.iter().map(|dir| root(package.path.join(dir)));
@@ -167,7 +169,7 @@ pub fn package_places(home: Option<&Path>) -> Vec<PathBuf> {
 /// The places that a running OpenClaw uses, reached through its own root directory.
 #[must_use]
 pub fn of_running(process: &Running) -> Vec<RootSpec> {
-    let who = format!(" of OpenClaw process {}", process.pid);
+    let of = |named| Origin { named, process: Some(process.pid) };
     let via = (!process.same_mounts).then_some(process.pid);
     // What may not be read names nothing: not even the temp directory, which lies behind a root
     // that may not be opened either.
@@ -175,17 +177,17 @@ pub fn of_running(process: &Running) -> Vec<RootSpec> {
         let pairs = environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
         Environment::new(pairs)
     });
-    let mut roots = environment.map(|environment| environment.roots(&who)).unwrap_or_default();
+    let mut roots = environment.map(|environment| environment.roots(Some(process.pid))).unwrap_or_default();
     for point in &process.mount_points {
-        let mount = format!("mount{who}");
+        let mount = of(Named::Mount);
         if point.file_name() == Some(OsStr::new(STAGE_NAME)) {
-            roots.push(RootSpec::place(Stage, point.clone(), &mount));
+            roots.push(RootSpec::place(Stage, point.clone(), mount));
         } else {
-            roots.extend(state_dir(point.clone(), &mount));
+            roots.extend(state_dir(point.clone(), mount));
         }
     }
     for package in &process.packages {
-        roots.extend(in_package(package, via, &format!("package{who}")));
+        roots.extend(in_package(package, via, of(Named::Package)));
     }
     for root in &mut roots {
         root.via = via;
@@ -263,7 +265,7 @@ mod tests {
 
     fn paths(pairs: &[(&str, &str)]) -> Vec<String> {
         let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), OsString::from(value)));
-        let roots = Environment::new(pairs).roots("");
+        let roots = Environment::new(pairs).roots(None);
         roots.iter().map(|root| root.path.display().to_string()).collect()
     }
 

@@ -1,5 +1,6 @@
 //! One place to look in, before and after it is opened.
 
+use super::origin::{Named, Origin};
 use crate::family::{Kind, STATE_PLACES, TEMP_PLACES, kind_of, leads_to_locks};
 use crate::process::proc_dir::ProcDir;
 use crate::sys::tree::Dir;
@@ -41,7 +42,7 @@ pub struct RootSpec {
     /// The process whose root directory the path starts from; ours if absent.
     pub via: Option<u32>,
     /// Who named it.
-    pub origin: String,
+    pub origin: Origin,
     /// What kind of place it is.
     pub kind: RootKind,
     /// How deep to look.
@@ -64,7 +65,7 @@ impl RootSpec {
         Self {
             path: parent.unwrap_or(&absolute).to_owned(),
             via: None,
-            origin: "PATH argument".to_owned(),
+            origin: Named::Argument.into(),
             kind: RootKind::Path,
             depth: if lock.is_some() { 1 } else { PATH_DEPTH },
             only: lock.map(ToOwned::to_owned),
@@ -82,13 +83,13 @@ impl RootSpec {
 
     /// A place of this kind that somebody else named.
     #[must_use]
-    pub fn place(kind: RootKind, path: PathBuf, origin: &str) -> Self {
+    pub fn place(kind: RootKind, path: PathBuf, origin: Origin) -> Self {
         let depth = match kind {
             RootKind::Path | RootKind::State | RootKind::Temp => PATH_DEPTH,
             RootKind::Stage | RootKind::Package => STAGE_DEPTH,
             RootKind::Config => 1,
         };
-        Self { path, via: None, origin: origin.to_owned(), kind, depth, only: None, config: None, required: false }
+        Self { path, via: None, origin, kind, depth, only: None, config: None, required: false }
     }
 
     /// What stands at a path in this root, by its name and type.

@@ -6,8 +6,9 @@
 
 use super::lock::{self, LockReading};
 use super::root::{RootKind, RootSpec};
-use super::{Idle, LookAlike, Problem, places};
+use super::{Idle, LookAlike, places};
 use crate::family::{Family, Form, Kind, STATE_PLACES, leads_to_fixed_place, leads_to_locks};
+use crate::problem::{Act, Cause, Problem};
 use crate::sys::filesystem::Filesystem;
 use crate::sys::tree::{Crossing, Dir, Meta};
 use rustix::fs::FileType;
@@ -58,8 +59,6 @@ impl FoundLock {
     }
 }
 
-/// What is tried, in messages.
-const LOOK: &str = "cannot look at the lock";
 /// Locks that the listing thread reads itself before a second thread is worth its start.
 const ALONE: usize = 256;
 /// How much deeper than its depth a walk goes in a state dir that it met on its way.
@@ -118,7 +117,7 @@ impl Walk<'_> {
                         self.lock(&Find { below: below.to_owned(), kind }, &mut Filesystems::new(), tell);
                     }
                 }
-                Err(errno) => tell(Event::Problem(self.problem(below, LOOK, errno))),
+                Err(errno) => tell(Event::Problem(self.problem(below, Act::LookAtLock, errno))),
             };
         }
         std::thread::scope(|scope| {
@@ -215,10 +214,7 @@ impl Walk<'_> {
             } else {
                 alive();
                 if entry.file_type().is_symlink() && self.hides_locks(&entry, below) {
-                    let cause = "a symbolic link leads to another directory, which was not looked at".to_owned();
-                    let next_step = "give the directory that it leads to as a PATH of its own".to_owned();
-                    let path = self.shown.join(below);
-                    tell(Event::Problem(Problem { path, cause, next_step }));
+                    tell(Event::Problem(Problem { path: self.shown.join(below), cause: Cause::Link }));
                 }
                 if name.ends_with(b".lock") && is_dir(&entry) {
                     self.look_alike(below, tell);
@@ -295,13 +291,10 @@ impl Walk<'_> {
         match self.read(&find.below, find.kind, filesystems) {
             Ok(Read::Lock(found)) => tell(Event::Lock(found)),
             Ok(Read::Idle(directory)) => {
-                tell(Event::Idle(
-                    Idle { path: self.shown.join(&find.below), family: find.kind.family.name },
-                    directory,
-                ));
+                tell(Event::Idle(Idle { path: self.shown.join(&find.below), family: find.kind.family }, directory));
             }
             Err(Errno::NOENT) if self.spec.only.is_none() => tell(Event::Vanished),
-            Err(errno) => tell(Event::Problem(self.problem(&find.below, LOOK, errno))),
+            Err(errno) => tell(Event::Problem(self.problem(&find.below, Act::LookAtLock, errno))),
         }
     }
 
@@ -375,33 +368,18 @@ impl Walk<'_> {
         if of_another && errno == Errno::ACCESS && !below.as_os_str().is_empty() {
             return None;
         }
-        Some(Event::Problem(self.problem(below, "cannot list the directory", errno)))
+        Some(Event::Problem(self.problem(below, Act::ListDirectory, errno)))
     }
 
-    fn problem(&self, below: &Path, act: &str, errno: Errno) -> Problem {
+    fn problem(&self, below: &Path, act: Act, errno: Errno) -> Problem {
         let path = if below.as_os_str().is_empty() { self.shown.clone() } else { self.shown.join(below) };
         problem(path, act, errno)
     }
 }
 
-/// A problem with the remedy that its error calls for.
-pub(super) fn problem(path: PathBuf, act: &str, errno: Errno) -> Problem {
-    let next_step = match errno {
-        Errno::ACCESS | Errno::PERM => "run it as the owner of that directory, or as root",
-        Errno::NOENT => "check the path; run without PATH to look where OpenClaw keeps its state",
-        Errno::NOTDIR => "give a directory: a stage root, a state dir, a version directory or a lock",
-        Errno::NOSYS => "this kernel cannot resolve a path inside a container's root safely; run inside the container",
-        Errno::LOOP => "a symbolic link stands there now; look at it by hand",
-        Errno::XDEV => "OpenClaw mounts nothing there; see what it is (findmnt), unmount it and run again",
-        Errno::NOMEM | Errno::MFILE | Errno::NFILE => "free memory or file descriptors and run again",
-        _ => "look at the filesystem's state (dmesg, mount) and run again",
-    };
-    let cause = match errno {
-        // “Invalid cross-device link” is what the kernel calls a mount that it was told not to enter.
-        Errno::XDEV => "another filesystem is mounted on it".to_owned(),
-        errno => crate::sys::words(errno),
-    };
-    Problem { path, cause: format!("{act}: {cause}"), next_step: next_step.to_owned() }
+/// A problem by a failed system call.
+pub(super) fn problem(path: PathBuf, act: Act, errno: Errno) -> Problem {
+    Problem { path, cause: Cause::System { act, errno } }
 }
 
 /// The path of an entry below the start of its walk. By bytes, since walkdir only appends:

@@ -5,6 +5,7 @@
 //! by a process that no /proc here shows.
 
 use super::proc_dir::ProcDir;
+use crate::evidence::ForeignKernel;
 use crate::sys::mounts::MountTable;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -122,9 +123,9 @@ impl Exports {
     /// The export that a directory lies under, told by its real path and by where it lies in its
     /// filesystem. What cannot be compared may lie under one.
     #[must_use]
-    pub fn covering(&self, place: Option<&((u32, u32), PathBuf)>, path: Option<&Path>) -> Option<String> {
+    pub fn covering(&self, place: Option<&((u32, u32), PathBuf)>, path: Option<&Path>) -> Option<ForeignKernel> {
         if self.unreadable {
-            return Some("this machine runs an NFS server whose exports cannot be read".to_owned());
+            return Some(ForeignKernel::ExportsUnreadable);
         }
         let under = |exported: &&Exported| match (&exported.place, place, path) {
             (Some((device, root)), Some((lock_device, lock_path)), Some(path)) => {
@@ -133,7 +134,7 @@ impl Exports {
             _ => true,
         };
         let found = self.directories.iter().find(under)?;
-        Some(format!("{} is exported by NFS from this machine", crate::quote::shell_word(&found.path)))
+        Some(ForeignKernel::Exported(found.path.clone()))
     }
 }
 

@@ -7,7 +7,7 @@
 
 use super::proc_dir::ProcDir;
 use super::status::{Identity, Status};
-use crate::evidence::{ProcSource, Vantage};
+use crate::evidence::{InitialBy, Nested, ProcSource, Vantage, VantageWhy};
 use crate::sys::mounts::MountTable;
 
 /// `PROC_ROOT_INO` of include/linux/proc_ns.h.
@@ -26,74 +26,43 @@ pub struct Sight {
     /// Whose pids they are.
     pub source: ProcSource,
     /// How it was told.
-    pub why: String,
-    /// What would lift it.
-    pub lift: Option<String>,
+    pub seen: VantageWhy,
     /// Our own pid in the proc directory, if we are in it.
     pub own_pid: Option<u32>,
     /// Why the container's own layer would not be ours alone: a sandbox in a sandbox.
-    pub nested: Option<String>,
+    pub nested: Option<Nested>,
 }
 
 impl Sight {
     /// A proc directory that cannot be used at all.
     #[must_use]
-    pub fn none(why: String) -> Self {
-        let lift = Some("mount procfs on /proc, or name one with --proc DIR".to_owned());
-        Self { vantage: Vantage::Restricted, source: ProcSource::Unreadable, why, lift, own_pid: None, nested: None }
+    pub fn none(seen: VantageWhy) -> Self {
+        Self { vantage: Vantage::Restricted, source: ProcSource::Unreadable, seen, own_pid: None, nested: None }
     }
 }
 
 /// Looks at a proc directory. `mounts` is our own mount table, if it can be read.
 #[must_use]
 pub fn look(proc: &ProcDir, mounts: Option<&MountTable>) -> Sight {
-    let path = crate::quote::shell_word(proc.path());
+    let path = || proc.path().to_owned();
     let is_procfs = proc.dir().filesystem().is_ok_and(|filesystem| filesystem.is_procfs());
     // A directory inside procfs, such as /proc/1/task, lists something else than processes.
     let is_root = proc.dir().meta().is_ok_and(|meta| meta.inode == PROC_ROOT_INODE);
     if !is_procfs || !is_root {
-        let mut sight = Sight::none(format!("{path} is not procfs: what it shows proves nothing"));
-        sight.source = ProcSource::NotProcfs;
-        sight.lift = Some("leave out --proc, or name a mounted procfs".to_owned());
-        return sight;
+        return Sight { source: ProcSource::NotProcfs, ..Sight::none(VantageWhy::NotProcfs { proc: path() }) };
     }
     let own_pid = own_pid(proc);
     let source = if own_pid.is_some() { ProcSource::Own } else { ProcSource::Foreign };
-    let sight = |vantage, why: String, lift: Option<&str>| Sight {
-        vantage,
-        source,
-        why,
-        lift: lift.map(str::to_owned),
-        own_pid,
-        nested: nested_sandbox(proc),
-    };
+    let sight = |vantage, seen| Sight { vantage, source, seen, own_pid, nested: nested_sandbox(proc) };
     match hides(proc, mounts) {
-        Some(true) => {
-            let why = format!("{path} is mounted with hidepid: processes of other users are hidden");
-            return sight(Vantage::Restricted, why, Some("run it as root: sudo openclaw-doctor …"));
-        }
-        None => {
-            let why = format!("the mount options of {path} cannot be read, so processes may be hidden");
-            return sight(Vantage::Restricted, why, Some("run it as root on the host"));
-        }
+        Some(true) => return sight(Vantage::Restricted, VantageWhy::Hidden { proc: path() }),
+        None => return sight(Vantage::Restricted, VantageWhy::OptionsUnknown { proc: path() }),
         Some(false) => {}
     }
     match namespace(proc, source) {
-        Some(Namespace::Initial(how)) => {
-            sight(Vantage::Host, format!("{path} shows the initial PID namespace ({how})"), None)
-        }
-        Some(Namespace::Below(id)) => sight(
-            Vantage::Namespace,
-            format!(
-                "{path} shows {id}, not the initial PID namespace: processes of the host and of sibling containers are out of sight"
-            ),
-            Some("run it on the host, or add --assume-single-writer if nothing outside this container writes there"),
-        ),
-        None => sight(
-            Vantage::Restricted,
-            format!("it cannot be told which PID namespace {path} shows"),
-            Some("run it as root on the host"),
-        ),
+        Some(Namespace::Initial(by)) => sight(Vantage::Host, VantageWhy::Initial { proc: path(), by }),
+        Some(Namespace::Below(namespace)) => sight(Vantage::Namespace, VantageWhy::Below { proc: path(), namespace }),
+        None => sight(Vantage::Restricted, VantageWhy::NamespaceUnknown { proc: path() }),
     }
 }
 
@@ -126,41 +95,45 @@ fn may_trace_everyone() -> bool {
 }
 
 enum Namespace {
-    Initial(&'static str),
-    Below(String),
+    Initial(InitialBy),
+    Below(Option<u64>),
 }
 
 fn namespace(proc: &ProcDir, source: ProcSource) -> Option<Namespace> {
     let link = if source == ProcSource::Own { "self/ns/pid" } else { "1/ns/pid" };
     match proc.link(link) {
-        Ok(id) if id == INITIAL_PID_NAMESPACE => return Some(Namespace::Initial("pid:[4026531836]")),
-        Ok(id) => return Some(Namespace::Below(String::from_utf8_lossy(&id).into_owned())),
+        Ok(id) if id == INITIAL_PID_NAMESPACE => return Some(Namespace::Initial(InitialBy::Identity)),
+        Ok(id) => return Some(Namespace::Below(inode_of(&id))),
         Err(_) => {}
     }
     // pid 2 of the initial namespace is kthreadd, the parent of all kernel threads.
     match proc.read("2/stat").ok().and_then(|bytes| Identity::parse(&bytes)) {
-        Some(identity) if identity.kernel_thread => Some(Namespace::Initial("its pid 2 is a kernel thread")),
+        Some(identity) if identity.kernel_thread => Some(Namespace::Initial(InitialBy::KernelThread)),
         // A pid 1 without kernel threads beside it is the init of a container.
-        _ if proc.read("1/stat").is_ok() => Some(Namespace::Below("a PID namespace without kernel threads".to_owned())),
+        _ if proc.read("1/stat").is_ok() => Some(Namespace::Below(None)),
         _ => None,
     }
 }
 
+/// The number in `pid:[4026531836]`.
+fn inode_of(link: &[u8]) -> Option<u64> {
+    let number = link.strip_prefix(b"pid:[")?.strip_suffix(b"]")?;
+    std::str::from_utf8(number).ok()?.parse().ok()
+}
+
 /// A sandbox inside a container shares the container's writable layer with processes outside.
-fn nested_sandbox(proc: &ProcDir) -> Option<String> {
+fn nested_sandbox(proc: &ProcDir) -> Option<Nested> {
     match proc.read("1/status").ok().and_then(|bytes| Status::parse(&bytes)) {
-        Some(init) if SANDBOXES.contains(&init.name.as_str()) => {
-            return Some(format!("pid 1 is {}: a sandbox inside the container", init.name));
-        }
+        Some(init) if SANDBOXES.contains(&init.name.as_str()) => return Some(Nested::Sandbox(init.name)),
         Some(_) => {}
-        None => return Some("pid 1 cannot be read".to_owned()),
+        None => return Some(Nested::Pid1Unreadable),
     }
     let map = proc.read("self/uid_map").unwrap_or_default();
     let text = String::from_utf8_lossy(&map);
     let counts: Option<Vec<u64>> = text.lines().map(|line| line.split_whitespace().nth(2)?.parse().ok()).collect();
     match counts.as_deref() {
-        Some([1]) => Some("our user namespace maps a single id: a sandbox inside the container".to_owned()),
-        Some([]) | None => Some("our user namespace cannot be read".to_owned()),
+        Some([1]) => Some(Nested::SingleId),
+        Some([]) | None => Some(Nested::UserNamespaceUnreadable),
         Some(_) => None,
     }
 }

@@ -20,7 +20,7 @@ pub struct RepairReport<'a> {
     dry_run: bool,
     locks: Locks<'a>,
     look_alikes: Vec<LookAlike>,
-    problems: Vec<ProblemReport<'a>>,
+    problems: Vec<ProblemReport>,
     summary: RepairSummary,
     exit_code: u8,
 }

@@ -4,9 +4,10 @@
 //! argv, no environment and no data of others.
 
 use super::bytes::{self, hex_if_not_text};
-use crate::discover::{Problem, RootKind, RootReport};
+use crate::discover::{Origin, RootKind, RootReport};
 use crate::evidence::{Candidate, Life, ProcSource, Reach, Role, SoleAccess, TimeNamespace, Vantage};
 use crate::explain;
+use crate::problem::Problem;
 use crate::restraint::Restraint;
 use crate::scan::{Blocks, JudgedLock, Scan};
 use crate::units::{EpochMs, StartTicks};
@@ -28,7 +29,7 @@ pub struct ScanReport<'a> {
     head: Head<'a>,
     locks: Locks<'a>,
     look_alikes: Vec<LookAlike>,
-    problems: Vec<ProblemReport<'a>>,
+    problems: Vec<ProblemReport>,
     summary: Summary,
     exit_code: u8,
 }
@@ -39,7 +40,7 @@ pub(super) struct Head<'a> {
     tool: Tool,
     host: Host<'a>,
     scope: Scope,
-    roots: Vec<Root<'a>>,
+    roots: Vec<Root>,
 }
 
 impl<'a> Head<'a> {
@@ -49,7 +50,7 @@ impl<'a> Head<'a> {
             host: Host::new(scan),
             scope: Scope {
                 assume_single_writer: scan.view.assume_single_writer,
-                families: scan.families.iter().map(|family| family.name).collect(),
+                families: scan.view.scope.families.clone(),
             },
             roots: scan.roots.iter().map(|root| Root::new(root, &scan.problems)).collect(),
         }
@@ -70,8 +71,8 @@ pub(super) struct Host<'a> {
     scanned_at_ms: EpochMs,
     clock_ticks_per_second: u64,
     vantage: Vantage,
-    vantage_why: &'a str,
-    vantage_lift: Option<&'a str>,
+    vantage_why: String,
+    vantage_lift: Option<&'static str>,
     proc_source: ProcSource,
     processes_seen: Option<usize>,
     openclaw_versions: &'a [String],
@@ -84,12 +85,12 @@ pub(super) struct Scope {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Root<'a> {
+pub(super) struct Root {
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     path_hex: Option<String>,
-    origin: &'a str,
-    also: &'a [String],
+    origin: String,
+    also: Vec<String>,
     kind: RootKind,
     filesystem: Option<String>,
     device: Option<String>,
@@ -121,7 +122,7 @@ pub(super) struct Lock<'a> {
     leaning: Option<Leaning>,
     explanation: String,
     next_step: String,
-    blocks: BlocksReport<'a>,
+    blocks: BlocksReport,
     left_to_openclaw: Option<LeftReport>,
     owner: OwnerReport,
     sightings: Vec<Sighting<'a>>,
@@ -130,9 +131,9 @@ pub(super) struct Lock<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct BlocksReport<'a> {
+struct BlocksReport {
     answer: &'static str,
-    why: &'a str,
+    why: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -181,9 +182,9 @@ struct Evidence<'a> {
     rule: u8,
     vantage: Vantage,
     filesystem: Option<String>,
-    other_kernel: Option<&'a str>,
+    other_kernel: Option<String>,
     sole_access: bool,
-    sole_access_why: Option<&'a str>,
+    sole_access_why: Option<String>,
     in_use_by: Vec<WorkerReport<'a>>,
     in_use_unknown: usize,
     clock_step_ms: Option<u64>,
@@ -211,12 +212,12 @@ pub(super) struct LookAlike {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct ProblemReport<'a> {
+pub(super) struct ProblemReport {
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     path_hex: Option<String>,
-    cause: &'a str,
-    next_step: &'a str,
+    cause: String,
+    next_step: &'static str,
 }
 
 /// How many of each: every find is in one bucket.
@@ -303,8 +304,8 @@ impl<'a> Host<'a> {
             scanned_at_ms: scan.clock.wall,
             clock_ticks_per_second: scan.clock.ticks_per_second,
             vantage: scan.view.vantage,
-            vantage_why: &scan.view.why,
-            vantage_lift: scan.view.lift.as_deref(),
+            vantage_why: scan.view.seen.sentence(),
+            vantage_lift: scan.view.seen.lift(),
             proc_source: scan.view.source,
             processes_seen: scan.processes,
             openclaw_versions: &scan.versions,
@@ -312,18 +313,18 @@ impl<'a> Host<'a> {
     }
 }
 
-impl<'a> Root<'a> {
-    fn new(root: &'a RootReport, problems: &[Problem]) -> Self {
+impl Root {
+    fn new(root: &RootReport, problems: &[Problem]) -> Self {
         Self {
             path: text(&root.path),
             path_hex: hex(&root.path),
-            origin: &root.spec.origin,
-            also: &root.also,
+            origin: root.spec.origin.to_string(),
+            also: root.also.iter().map(Origin::to_string).collect(),
             kind: root.spec.kind,
             filesystem: root.filesystem.map(crate::sys::filesystem::Filesystem::name),
             device: root.meta.map(|meta| format!("{}:{}", meta.device.0, meta.device.1)),
             inode: root.meta.map(|meta| meta.inode),
-            error: problems.iter().find(|problem| problem.path == root.path).map(|problem| problem.cause.clone()),
+            error: problems.iter().find(|problem| problem.path == root.path).map(Problem::cause),
         }
     }
 }
@@ -369,8 +370,8 @@ impl<'a> Lock<'a> {
     }
 }
 
-impl<'a> BlocksReport<'a> {
-    fn new(blocks: &'a Blocks) -> Self {
+impl BlocksReport {
+    fn new(blocks: &Blocks) -> Self {
         let (answer, why) = blocks.parts();
         Self { answer, why }
     }
@@ -401,7 +402,7 @@ impl<'a> Evidence<'a> {
     fn new(lock: &'a JudgedLock, scan: &Scan) -> Self {
         let (sole_access, sole_access_why) = match &lock.facts.sole_access {
             SoleAccess::OwnLayer => (true, None),
-            SoleAccess::No(why) => (false, (scan.view.vantage == Vantage::Namespace).then_some(why.as_str())),
+            SoleAccess::No(why) => (false, (scan.view.vantage == Vantage::Namespace).then(|| why.to_string())),
         };
         let workers = lock.facts.in_use.by.iter();
         Self {
@@ -409,7 +410,7 @@ impl<'a> Evidence<'a> {
             vantage: scan.view.vantage,
             filesystem: lock.found.filesystem.map(crate::sys::filesystem::Filesystem::name),
             other_kernel: match &lock.facts.reach {
-                Reach::OtherKernelPossible(why) => Some(why),
+                Reach::OtherKernelPossible(why) => Some(why.to_string()),
                 Reach::ThisKernel => None,
             },
             sole_access,
@@ -427,13 +428,13 @@ impl LookAlike {
     }
 }
 
-impl<'a> ProblemReport<'a> {
-    pub(super) fn new(problem: &'a Problem) -> Self {
+impl ProblemReport {
+    pub(super) fn new(problem: &Problem) -> Self {
         Self {
             path: text(&problem.path),
             path_hex: hex(&problem.path),
-            cause: &problem.cause,
-            next_step: &problem.next_step,
+            cause: problem.cause(),
+            next_step: problem.next_step(),
         }
     }
 }

@@ -3,13 +3,14 @@
 use super::restrain::Users;
 use super::world::{LOOK_LIMIT, World};
 use crate::discover::{FoundLock, RootReport};
-use crate::evidence::{Candidate, InUse, LockFacts, ProcSource, Reach, SoleAccess, Vantage, View};
+use crate::evidence::{
+    Candidate, ForeignKernel, InUse, LockFacts, NotSole, ProcSource, Reach, SoleAccess, Vantage, View,
+};
 use crate::process::identity::{Observed, observe};
 use crate::process::kernel_holders;
 use crate::process::sharing::Exports;
 use crate::process::witness;
 use crate::process::workers::Workplaces;
-use crate::quote::shell_word;
 use crate::record::Record;
 use crate::restraint::Restraint;
 use crate::sys::tree::Meta;
@@ -74,7 +75,7 @@ impl<'a> Gatherer<'a> {
             reach: self.reach(found, real_path),
             sole_access: match view.vantage {
                 Vantage::Namespace => self.sole_access(found),
-                _ => SoleAccess::No(view.why.clone()),
+                _ => SoleAccess::No(NotSole::NotInNamespace(view.seen.clone())),
             },
             candidates,
             in_use: InUse::default(),
@@ -135,19 +136,14 @@ impl<'a> Gatherer<'a> {
 
     fn reach(&self, found: &FoundLock, real_path: Option<&Path>) -> Reach {
         match found.filesystem {
-            None => return Reach::OtherKernelPossible("its filesystem cannot be told".to_owned()),
+            None => return Reach::OtherKernelPossible(ForeignKernel::FilesystemUnknown),
             Some(filesystem) if !filesystem.is_local() => {
-                return Reach::OtherKernelPossible(format!(
-                    "it lies on {}, which other machines may share",
-                    filesystem.name()
-                ));
+                return Reach::OtherKernelPossible(ForeignKernel::SharedFilesystem(filesystem.name()));
             }
             Some(_) => {}
         }
-        if let Some((pid, name)) = self.world.sweep.as_ref().and_then(|sweep| sweep.sharing.any_directory()) {
-            return Reach::OtherKernelPossible(format!(
-                "{name} (pid {pid}) may share this directory with another kernel"
-            ));
+        if let Some((pid, program)) = self.world.sweep.as_ref().and_then(|sweep| sweep.sharing.any_directory()) {
+            return Reach::OtherKernelPossible(ForeignKernel::Server { pid, program });
         }
         if self.exports.are_none() {
             return Reach::ThisKernel;
@@ -165,24 +161,20 @@ impl<'a> Gatherer<'a> {
         let mounts = &self.world.mounts;
         let tell = || {
             if sight.source != ProcSource::Own {
-                return SoleAccess::No("the pids shown are not those of our own namespace".to_owned());
+                return SoleAccess::No(NotSole::ForeignPids);
             }
             if let Some(nested) = &sight.nested {
-                return SoleAccess::No(nested.clone());
+                return SoleAccess::No(NotSole::Nested(nested.clone()));
             }
             // `unshare --pid --mount-proc` in a container leaves the container's own /proc below
             // its new one: the layer belongs to the container, whose processes are out of sight.
             if mounts.as_ref().is_some_and(MountTable::holds_several_procfs) {
-                return SoleAccess::No("a second procfs is mounted: a PID namespace inside the container".to_owned());
+                return SoleAccess::No(NotSole::SecondProcfs);
             }
             match mounts.as_ref().and_then(|mounts| mounts.by_id(found.reading.meta.mount_id)) {
                 Some(mount) if mount.mount_point == Path::new("/") && mount.kind == "overlay" => SoleAccess::OwnLayer,
-                Some(mount) => SoleAccess::No(format!(
-                    "the lock lies on the mount {} ({}), which other containers may share",
-                    shell_word(&mount.mount_point),
-                    mount.kind
-                )),
-                None => SoleAccess::No("the lock's mount cannot be told".to_owned()),
+                Some(mount) => SoleAccess::No(NotSole::Mount { point: mount.mount_point, filesystem: mount.kind }),
+                None => SoleAccess::No(NotSole::MountUnknown),
             }
         };
         self.mount_roots.entry(found.reading.meta.mount_id).or_insert_with(tell).clone()

@@ -1,9 +1,9 @@
 //! What a lock is called, and whom it holds up.
 
-use super::Blocks;
+use super::{Blocks, NotBlocking};
 use crate::discover::{self, Findings, FoundLock, RootKind, RootReport};
 use crate::family::{Family, STATE_PLACES, is_place};
-use crate::release::{may_hold, spans};
+use crate::release::may_hold;
 use std::path::{Path, PathBuf};
 
 /// Where version directories stand in a state dir.
@@ -39,23 +39,21 @@ pub(super) fn state_dir(path: &Path, found: &FoundLock, root: &RootReport, roots
 
 pub(super) fn blocks(family: &Family, path: &Path, versions: &[String]) -> Blocks {
     if versions.is_empty() {
-        return Blocks::Unknown("no running or installed OpenClaw was found to compare with".to_owned());
+        return Blocks::NoneFound;
     }
-    let known = versions.join(", ");
     // A stage root keeps the directories of releases that are gone.
-    let Some(version) = version_in(path) else {
-        let stops = |version: &&String| may_hold(family.holds_up, version);
-        return match versions.iter().find(stops) {
-            Some(version) => Blocks::Yes(format!("OpenClaw {version} is running or installed here")),
-            None => {
-                Blocks::No(format!("it is of OpenClaw {}; running or installed here: {known}", spans(family.holds_up)))
-            }
-        };
+    let of = version_in(path);
+    let stops = |known: &&String| match &of {
+        None => may_hold(family.holds_up, known),
+        Some(version) => sanitised(known) == *version,
     };
-    if versions.iter().any(|known| sanitised(known) == version) {
-        Blocks::Yes(format!("OpenClaw {version} is running or installed here"))
-    } else {
-        Blocks::No(format!("its directory is of version {version}; running or installed here: {known}"))
+    match versions.iter().find(stops) {
+        // Its own directory names the version that waits.
+        Some(version) => Blocks::Yes { version: of.unwrap_or_else(|| version.clone()) },
+        None => Blocks::No {
+            why: of.map_or(NotBlocking::OtherReleases(family.holds_up), NotBlocking::OtherVersion),
+            known: versions.to_vec(),
+        },
     }
 }
 

@@ -9,12 +9,15 @@ mod restrain;
 mod world;
 
 use crate::discover::lock::LockReading;
-use crate::discover::{self, FoundLock, Idle, LookAlike, Problem, Progress, RootReport, RootSpec};
+use crate::discover::{self, FoundLock, Idle, LookAlike, Progress, RootReport, RootSpec};
 use crate::evidence::{LockFacts, ProcSource, View};
 use crate::explain::{Advice, advice};
 use crate::family::{Family, Form};
+use crate::problem::{Cause, Problem, WhoRunsUnknown};
 use crate::quote::shell_word;
+use crate::release::Span;
 use crate::restraint::Restraint;
+use crate::scope::Scope;
 use crate::sys::clock;
 use crate::sys::tree::Dir;
 use crate::units::ClockReading;
@@ -30,39 +33,15 @@ use world::World;
 /// What to look at.
 #[derive(Debug, Default)]
 pub struct Request {
-    /// PATH arguments; with any, nothing else is looked at unless `discover` is set.
-    pub paths: Vec<PathBuf>,
-    /// Look where OpenClaw keeps its state, also with PATHs.
-    pub discover: bool,
-    /// Look in the homes of all users.
-    pub all_users: bool,
-    /// The proc directory.
-    pub proc: PathBuf,
-    /// Only locks of these families; of all if empty.
-    pub families: Vec<&'static Family>,
-    /// The operator vouches for sole access.
-    pub assume_single_writer: bool,
+    /// PATH arguments and flags; with any PATH, nothing else is looked at unless discovery is asked for.
+    pub scope: Scope,
     /// Our environment.
     pub environment: Vec<(String, OsString)>,
 }
 
 impl Request {
-    /// The flags without which a suggested command would not see what this run sees.
-    #[must_use]
-    pub fn carry(&self) -> String {
-        let mut flags = String::new();
-        if self.proc != Path::new("/proc") {
-            flags.push_str(" --proc ");
-            flags.push_str(&shell_word(&self.proc));
-        }
-        if self.assume_single_writer {
-            flags.push_str(" --assume-single-writer");
-        }
-        for family in &self.families {
-            flags.push_str(" --family ");
-            flags.push_str(family.name);
-        }
-        flags
+    fn asks_for(&self, family: &Family) -> bool {
+        self.scope.families.is_empty() || self.scope.families.contains(&family.name)
     }
 }
 
@@ -84,8 +63,6 @@ pub struct Scan {
     pub view: View,
     /// The clocks at the time of judging.
     pub clock: ClockReading,
-    /// The families that were asked for; all if empty.
-    pub families: Vec<&'static Family>,
     /// What was looked at.
     pub roots: Vec<RootReport>,
     /// Every lock, judged.
@@ -143,24 +120,29 @@ impl JudgedLock {
 /// Whether a lock holds up an OpenClaw that runs or is installed here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Blocks {
-    /// Yes; why.
-    Yes(String),
-    /// No; why.
-    No(String),
-    /// It cannot be told; why.
-    Unknown(String),
+    /// It does: this one.
+    Yes {
+        /// Its version.
+        version: String,
+    },
+    /// It does not.
+    No {
+        /// Why.
+        why: NotBlocking,
+        /// The versions that run or are installed here.
+        known: Vec<String>,
+    },
+    /// No running or installed OpenClaw was found to compare with.
+    NoneFound,
 }
 
-impl Blocks {
-    /// The answer in a word, and why.
-    #[must_use]
-    pub fn parts(&self) -> (&'static str, &str) {
-        match self {
-            Self::Yes(why) => ("yes", why),
-            Self::No(why) => ("no", why),
-            Self::Unknown(why) => ("unknown", why),
-        }
-    }
+/// Why a lock holds up none of the versions that are known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotBlocking {
+    /// Only these releases look at it.
+    OtherReleases(&'static [Span]),
+    /// Its directory is of this version.
+    OtherVersion(String),
 }
 
 /// Looks, gathers, judges. `progress` is told how far it has come.
@@ -190,30 +172,24 @@ impl<'a> Session<'a> {
     /// Looks, gathers, judges.
     pub fn scan(&mut self, progress: &mut dyn FnMut(Progress)) -> Scan {
         let (request, world) = (self.request, &mut self.world);
-        let discovers = request.discover || request.paths.is_empty();
+        let scope = &request.scope;
+        let discovers = scope.discover || scope.all_users || scope.paths.is_empty();
         let mut problems = Vec::new();
         if discovers {
             world.sweep_now();
             match &world.sweep {
                 Some(_) => world.find_running(&mut problems),
                 None => problems.push(Problem {
-                    path: request.proc.clone(),
-                    cause: format!(
-                        "{}, so the directories of running OpenClaw processes are not known",
-                        world.sight.why
-                    ),
-                    next_step: world.sight.lift.clone().unwrap_or_default(),
+                    path: request.scope.proc.clone(),
+                    cause: Cause::WhoRuns(WhoRunsUnknown::NotSeen(world.sight.seen.clone())),
                 }),
             }
         }
         let (specs, mut packages) = world.specs(request, discovers, &mut problems);
         let proc = world.proc.clone();
-        let mut findings = discover::gather(specs, proc, request.proc.clone(), progress);
-        if !request.families.is_empty() {
-            let asked = |name: &str| request.families.iter().any(|asked| asked.name == name);
-            findings.locks.retain(|lock| asked(lock.family.name));
-            findings.idle.retain(|idle| asked(idle.family));
-        }
+        let mut findings = discover::gather(specs, proc, scope.proc.clone(), progress);
+        findings.locks.retain(|lock| request.asks_for(lock.family));
+        findings.idle.retain(|idle| request.asks_for(idle.family));
         world.sweep_for(&findings);
         // Whom a lock holds up, and who clears it by himself, is asked for where there is one.
         let heals = |lock: &FoundLock| !matches!(lock.form, Form::Directory { .. } | Form::KernelLock);

@@ -83,7 +83,8 @@ fn above(world: &World, root: Option<&RootReport>, parent: &Path) -> Vec<Identit
     let below = parent.ancestors().filter_map(|inside| dir.open_below(inside, Crossing::AnyMount).ok()?.meta().ok());
     let top = root.real_path.as_deref().unwrap_or(&root.spec.path);
     let over = top.ancestors().skip(1).filter_map(|path| {
-        let spec = RootSpec { via: root.spec.via, ..RootSpec::place(root.spec.kind, path.to_owned(), "") };
+        let spec =
+            RootSpec { via: root.spec.via, ..RootSpec::place(root.spec.kind, path.to_owned(), root.spec.origin) };
         opened(&spec)?.meta().ok()
     });
     below.chain(over).map(|meta| identity(&meta)).collect()

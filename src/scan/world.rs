@@ -2,14 +2,14 @@
 
 use super::facts::Gatherer;
 use super::{HostFacts, JudgedLock, Request, Scan, judge_one};
-use crate::discover::{Findings, FoundLock, Problem, RootSpec, places};
-use crate::evidence::{ProcSource, Vantage, View};
+use crate::discover::{Findings, FoundLock, Named, RootSpec, places};
+use crate::evidence::{ProcSource, Vantage, VantageWhy, View};
+use crate::problem::{Cause, Problem, WhoRunsUnknown};
 use crate::process::identity::Reader;
 use crate::process::proc_dir::ProcDir;
 use crate::process::roots::{self, Package, Running};
 use crate::process::table::{Entry, Sweep};
 use crate::process::vantage::{self, Sight};
-use crate::quote::shell_word;
 use crate::sys::tree::Dir;
 use crate::sys::{bounded, clock, mounts::MountTable};
 use crate::units::ClockReading;
@@ -34,15 +34,12 @@ impl World {
     pub(super) fn open(request: &Request) -> Self {
         let own = ProcDir::open(Path::new("/proc")).ok();
         let mounts = own.as_ref().and_then(|own| own.read("self/mountinfo").ok()).map(|bytes| MountTable::new(&bytes));
-        let (proc, sight) = match ProcDir::open(&request.proc) {
+        let (proc, sight) = match ProcDir::open(&request.scope.proc) {
             Ok(proc) => {
                 let sight = vantage::look(&proc, mounts.as_ref());
                 (Some(Arc::new(proc)), sight)
             }
-            Err(errno) => {
-                let why = format!("{} cannot be read: {}", shell_word(&request.proc), crate::sys::words(errno));
-                (None, Sight::none(why))
-            }
+            Err(errno) => (None, Sight::none(VantageWhy::NotOpened { proc: request.scope.proc.clone(), errno })),
         };
         Self { reader: Reader::new(own.as_ref(), sight.own_pid), proc, mounts, sight, sweep: None, running: Vec::new() }
     }
@@ -53,13 +50,12 @@ impl World {
             Ok(sweep) => {
                 if sweep.unreadable > 0 && self.sight.source != ProcSource::NotProcfs {
                     self.sight.vantage = Vantage::Restricted;
-                    self.sight.why = format!("{} processes cannot be read", sweep.unreadable);
-                    self.sight.lift = Some("run it as root: sudo openclaw-doctor …".to_owned());
+                    self.sight.seen = VantageWhy::Unreadable { processes: sweep.unreadable };
                 }
                 self.sweep = Some(sweep);
             }
             Err(errno) => {
-                self.sight = Sight::none(format!("the processes cannot be listed: {}", crate::sys::words(errno)));
+                self.sight = Sight::none(VantageWhy::NotListed { errno });
             }
         }
     }
@@ -92,8 +88,7 @@ impl World {
             Some(running) => self.running = running,
             None => problems.push(Problem {
                 path: self.proc.as_ref().map(|proc| proc.path().to_owned()).unwrap_or_default(),
-                cause: "looking for running OpenClaw processes took too long: a mount of theirs may be dead".to_owned(),
-                next_step: "name the directories to look at as PATH arguments".to_owned(),
+                cause: Cause::WhoRuns(WhoRunsUnknown::TookTooLong),
             }),
         }
     }
@@ -105,20 +100,16 @@ impl World {
         discovers: bool,
         problems: &mut Vec<Problem>,
     ) -> (Vec<RootSpec>, Vec<Package>) {
-        let mut specs: Vec<RootSpec> = request.paths.iter().map(|path| RootSpec::from_argument(path)).collect();
+        let mut specs: Vec<RootSpec> = request.scope.paths.iter().map(|path| RootSpec::from_argument(path)).collect();
         if !discovers {
             return (specs, Vec::new());
         }
         let environment = places::Environment::new(request.environment.clone());
-        specs.extend(environment.roots(""));
-        let (home, sudo_uid, all_users) = (environment.home(), environment.sudo_uid(), request.all_users);
+        specs.extend(environment.roots(None));
+        let (home, sudo_uid, all_users) = (environment.home(), environment.sudo_uid(), request.scope.all_users);
         let listing = bounded::run(LOOK_LIMIT, move || look_around(home, sudo_uid, all_users));
         let Some((listed, packages)) = listing else {
-            problems.push(Problem {
-                path: PathBuf::from("/home"),
-                cause: "looking through the home directories took too long: a mount there may be dead".to_owned(),
-                next_step: "name the directories to look at as PATH arguments".to_owned(),
-            });
+            problems.push(Problem { path: PathBuf::from("/home"), cause: Cause::HomesTookTooLong });
             return (specs, Vec::new());
         };
         specs.extend(listed);
@@ -126,12 +117,8 @@ impl World {
         for process in &self.running {
             if process.environment.is_none() && (all_users || rustix::process::geteuid().is_root()) {
                 problems.push(Problem {
-                    path: request.proc.join(process.pid.to_string()),
-                    cause: format!(
-                        "the environment of {} cannot be read, so its roots may be missing",
-                        process.program
-                    ),
-                    next_step: "run it as root, or as the user of that process".to_owned(),
+                    path: request.scope.proc.join(process.pid.to_string()),
+                    cause: Cause::Environment { program: process.program.clone() },
                 });
             }
             specs.extend(places::of_running(process));
@@ -143,11 +130,10 @@ impl World {
         View {
             vantage: self.sight.vantage,
             source: self.sight.source,
-            why: self.sight.why.clone(),
-            lift: self.sight.lift.clone(),
+            seen: self.sight.seen.clone(),
             now: now.wall,
-            assume_single_writer: request.assume_single_writer,
-            carry: request.carry(),
+            assume_single_writer: request.scope.assume_single_writer,
+            scope: request.scope.clone(),
         }
     }
 
@@ -175,7 +161,6 @@ impl World {
             host,
             view,
             clock: now,
-            families: request.families.clone(),
             roots,
             locks: judged,
             idle,
@@ -201,16 +186,16 @@ fn look_around(home: Option<PathBuf>, sudo_uid: Option<u32>, all_users: bool) ->
     let passwd = needs_passwd.then(passwd).flatten().unwrap_or_default();
     // Without HOME, Node.js asks the user database, and so do we.
     let home = home.or_else(|| places::home_of(&passwd, rustix::process::geteuid().as_raw()));
-    specs.extend(home.iter().flat_map(|home| places::in_home(home, "home")));
+    specs.extend(home.iter().flat_map(|home| places::in_home(home, Named::Home.into())));
     let caller = sudo_uid.and_then(|uid| places::home_of(&passwd, uid));
-    specs.extend(caller.iter().flat_map(|home| places::in_home(home, "home of the user who called sudo")));
+    specs.extend(caller.iter().flat_map(|home| places::in_home(home, Named::CallersHome.into())));
     let homes = if all_users { places::homes(&passwd) } else { Vec::new() };
-    specs.extend(homes.iter().flat_map(|home| places::in_home(home, "home of a user")));
+    specs.extend(homes.iter().flat_map(|home| places::in_home(home, Named::UsersHome.into())));
     let mut packages = Vec::new();
     if let Ok(root) = Dir::open_root(Path::new("/")) {
         let places = places::package_places(home.as_deref());
         packages.extend(places.iter().filter_map(|place| roots::package_at(&root, place)));
     }
-    specs.extend(packages.iter().flat_map(|package| places::in_package(package, None, "installed package")));
+    specs.extend(packages.iter().flat_map(|package| places::in_package(package, None, Named::InstalledPackage.into())));
     (specs, packages)
 }

@@ -7,11 +7,12 @@
 pub mod table;
 
 use openclaw_doctor::evidence::{
-    Candidate, InUse, Life, LockFacts, LockTimes, ProcSource, Reach, Role, SoleAccess, TimeNamespace, Vantage, View,
-    Worker,
+    Candidate, ForeignKernel, InUse, InitialBy, Life, LockFacts, LockTimes, NotSole, ProcSource, Reach, Role,
+    SoleAccess, TimeNamespace, Vantage, VantageWhy, View, Worker,
 };
 use openclaw_doctor::family::{self, Family};
 use openclaw_doctor::record::{Hostility, Owner, Record};
+use openclaw_doctor::scope::Scope;
 use openclaw_doctor::units::{EpochMs, StartTicks};
 use openclaw_doctor::verdict::{self, Verdict};
 
@@ -47,7 +48,7 @@ pub fn lock(record: Record) -> Facts {
             record,
             times: LockTimes { lock_modified: Some(TAKEN), record_modified: record_time, record_born: record_time },
             reach: Reach::ThisKernel,
-            sole_access: SoleAccess::No("the volume /data may be shared".to_owned()),
+            sole_access: SoleAccess::No(NotSole::Mount { point: "/data".into(), filesystem: "ext4".to_owned() }),
             candidates: Vec::new(),
             in_use: InUse::default(),
             coordinator_held: false,
@@ -56,11 +57,10 @@ pub fn lock(record: Record) -> Facts {
         view: View {
             vantage: Vantage::Host,
             source: ProcSource::Own,
-            why: "/proc shows the initial PID namespace".to_owned(),
-            lift: None,
+            seen: VantageWhy::Initial { proc: "/proc".into(), by: InitialBy::Identity },
             now: NOW,
             assume_single_writer: false,
-            carry: String::new(),
+            scope: Scope::default(),
         },
     }
 }
@@ -134,8 +134,7 @@ impl Facts {
     /// A container's view; other containers may share the lock's volume.
     pub fn in_container(mut self) -> Self {
         self.view.vantage = Vantage::Namespace;
-        self.view.why = "/proc shows pid:[4026532999], not the initial PID namespace".to_owned();
-        self.view.lift = Some("run it on the host".to_owned());
+        self.view.seen = VantageWhy::Below { proc: "/proc".into(), namespace: Some(4_026_532_999) };
         self
     }
 
@@ -154,7 +153,7 @@ impl Facts {
     /// Processes are hidden.
     pub fn restricted(mut self) -> Self {
         self.view.vantage = Vantage::Restricted;
-        self.view.why = "/proc is mounted with hidepid".to_owned();
+        self.view.seen = VantageWhy::Hidden { proc: "/proc".into() };
         self
     }
 
@@ -163,7 +162,7 @@ impl Facts {
         self.view.source = source;
         if matches!(source, ProcSource::NotProcfs | ProcSource::Unreadable) {
             self.view.vantage = Vantage::Restricted;
-            self.view.why = "/proc is not procfs: what it shows proves nothing".to_owned();
+            self.view.seen = VantageWhy::NotProcfs { proc: "/proc".into() };
         }
         self
     }
@@ -174,7 +173,7 @@ impl Facts {
     }
 
     pub fn shared_with_other_kernels(mut self) -> Self {
-        self.lock.reach = Reach::OtherKernelPossible("it lies on nfs, which other machines may share".to_owned());
+        self.lock.reach = Reach::OtherKernelPossible(ForeignKernel::SharedFilesystem("nfs".to_owned()));
         self
     }
 

@@ -9,11 +9,13 @@
 use openclaw_doctor::discover::FoundLock;
 use openclaw_doctor::discover::lock::{self, LockReading};
 use openclaw_doctor::evidence::{
-    Candidate, InUse, Life, LockFacts, ProcSource, Reach, Role, SoleAccess, TimeNamespace, Vantage, View,
+    Candidate, InUse, InitialBy, Life, LockFacts, NotSole, ProcSource, Reach, Role, SoleAccess, TimeNamespace, Vantage,
+    VantageWhy, View,
 };
 use openclaw_doctor::family::{FAMILIES, Family, Kind};
 use openclaw_doctor::record::Record;
 use openclaw_doctor::remove::{OutcomeKind, Removal, Step};
+use openclaw_doctor::scope::Scope;
 use openclaw_doctor::sys::clock;
 use openclaw_doctor::sys::tree::{Crossing, Dir};
 use openclaw_doctor::units::{EpochMs, StartTicks};
@@ -414,7 +416,7 @@ impl Arena {
             record: reading.record.clone(),
             times: reading.times,
             reach: Reach::ThisKernel,
-            sole_access: SoleAccess::No(String::new()),
+            sole_access: SoleAccess::No(NotSole::MountUnknown),
             candidates,
             in_use: InUse::default(),
             coordinator_held: false,
@@ -424,11 +426,10 @@ impl Arena {
         let view = View {
             vantage: Vantage::Host,
             source: ProcSource::Own,
-            why: String::new(),
-            lift: None,
+            seen: VantageWhy::Initial { proc: "/proc".into(), by: InitialBy::Identity },
             now: EpochMs(now().0 + ahead),
             assume_single_writer: false,
-            carry: String::new(),
+            scope: Scope::default(),
         };
         judge(self.family, &facts, &view)
     }

@@ -10,9 +10,12 @@
 use crate::arena::{Dice, living};
 use openclaw_doctor::discover::FoundLock;
 use openclaw_doctor::discover::lock::{self, LockReading};
-use openclaw_doctor::evidence::{Candidate, InUse, LockFacts, ProcSource, Reach, SoleAccess, Vantage, View};
+use openclaw_doctor::evidence::{
+    Candidate, InUse, InitialBy, LockFacts, NotSole, ProcSource, Reach, SoleAccess, Vantage, VantageWhy, View,
+};
 use openclaw_doctor::family::{Family, Form, Kind, by_name};
 use openclaw_doctor::remove::{OutcomeKind, Removal, Step};
+use openclaw_doctor::scope::Scope;
 use openclaw_doctor::stand_in;
 use openclaw_doctor::sys::clock;
 use openclaw_doctor::sys::tree::{Crossing, Dir};
@@ -511,7 +514,7 @@ impl Arena {
             record: reading.record.clone(),
             times: reading.times,
             reach: Reach::ThisKernel,
-            sole_access: SoleAccess::No(String::new()),
+            sole_access: SoleAccess::No(NotSole::MountUnknown),
             candidates,
             in_use: InUse::default(),
             coordinator_held: false,
@@ -520,11 +523,10 @@ impl Arena {
         let view = View {
             vantage: Vantage::Host,
             source: ProcSource::Own,
-            why: String::new(),
-            lift: None,
+            seen: VantageWhy::Initial { proc: "/proc".into(), by: InitialBy::Identity },
             now: clock::read().wall,
             assume_single_writer: false,
-            carry: String::new(),
+            scope: Scope::default(),
         };
         judge(self.family, &facts, &view)
     }

@@ -12,6 +12,7 @@ use openclaw_doctor::plan::{Allowed, Intent};
 use openclaw_doctor::remove::{Outcome, OutcomeKind};
 use openclaw_doctor::repair::{Console, How, Reply, repair};
 use openclaw_doctor::scan::{JudgedLock, Request, Scan, Session};
+use openclaw_doctor::scope::Scope;
 use rustix::fs::{FlockOperation, flock};
 use std::io::{ErrorKind, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -110,13 +111,9 @@ fn owner_command(arena: &Path) -> Command {
 }
 
 fn look_and_act(doctors: Doctors, arena: &Path, tally: &Mutex<Tally>, dice: &mut Dice) {
-    let request = Request {
-        paths: vec![arena.join("stage")],
-        proc: "/proc".into(),
-        // Inside a container's test run, nobody else writes here either.
-        assume_single_writer: true,
-        ..Request::default()
-    };
+    // Inside a container's test run, nobody else writes here either.
+    let scope = Scope { paths: vec![arena.join("stage")], assume_single_writer: true, ..Scope::default() };
+    let request = Request { scope, ..Request::default() };
     let mut session = Session::open(&request);
     let scan = session.scan(&mut |_| {});
     match doctors {

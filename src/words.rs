@@ -1,0 +1,220 @@
+//! Words for causes: what could not be seen or told, and what would lift it.
+//!
+//! In: the causes that other modules give as values. Out: text. Pure; the caller prints, colours
+//! and sanitises. [`crate::explain`] has the words for verdicts.
+
+use crate::discover::{Named, Origin};
+use crate::evidence::{ForeignKernel, InitialBy, Nested, NotSole, VantageWhy};
+use crate::problem::{Act, Cause, Problem, WhoRunsUnknown};
+use crate::quote::shell_word;
+use crate::release::spans;
+use crate::scan::{Blocks, NotBlocking};
+use crate::sys::words;
+use rustix::io::Errno;
+use std::fmt;
+
+const AS_ROOT: &str = "run it as root: sudo openclaw-doctor …";
+const GIVE_PATHS: &str = "name the directories to look at as PATH arguments";
+
+impl VantageWhy {
+    /// How the vantage was told, in one sentence.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Initial { proc, by } => {
+                let how = match by {
+                    InitialBy::Identity => "pid:[4026531836]",
+                    InitialBy::KernelThread => "its pid 2 is a kernel thread",
+                };
+                format!("{} shows the initial PID namespace ({how})", shell_word(proc))
+            }
+            Self::Below { proc, namespace } => {
+                let namespace = namespace.map_or_else(
+                    || "a PID namespace without kernel threads".to_owned(),
+                    |inode| format!("pid:[{inode}]"),
+                );
+                format!(
+                    "{} shows {namespace}, not the initial PID namespace: processes of the host and of sibling containers are out of sight",
+                    shell_word(proc)
+                )
+            }
+            Self::NamespaceUnknown { proc } => {
+                format!("it cannot be told which PID namespace {} shows", shell_word(proc))
+            }
+            Self::Hidden { proc } => {
+                format!("{} is mounted with hidepid: processes of other users are hidden", shell_word(proc))
+            }
+            Self::OptionsUnknown { proc } => {
+                format!("the mount options of {} cannot be read, so processes may be hidden", shell_word(proc))
+            }
+            Self::Unreadable { processes } => format!("{processes} processes cannot be read"),
+            Self::NotProcfs { proc } => {
+                format!("{} is not procfs: what it shows proves nothing", shell_word(proc))
+            }
+            Self::NotListed { errno } => format!("the processes cannot be listed: {}", words(*errno)),
+            Self::NotOpened { proc, errno } => format!("{} cannot be read: {}", shell_word(proc), words(*errno)),
+        }
+    }
+
+    /// What would lift a vantage below `host`.
+    #[must_use]
+    pub fn lift(&self) -> Option<&'static str> {
+        match self {
+            Self::Initial { .. } => None,
+            Self::Below { .. } => {
+                Some("run it on the host, or add --assume-single-writer if nothing outside this container writes there")
+            }
+            Self::NamespaceUnknown { .. } | Self::OptionsUnknown { .. } => Some("run it as root on the host"),
+            Self::Hidden { .. } | Self::Unreadable { .. } => Some(AS_ROOT),
+            Self::NotProcfs { .. } => Some("leave out --proc, or name a mounted procfs"),
+            Self::NotListed { .. } | Self::NotOpened { .. } => {
+                Some("mount procfs on /proc, or name one with --proc DIR")
+            }
+        }
+    }
+}
+
+impl fmt::Display for ForeignKernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FilesystemUnknown => f.write_str("its filesystem cannot be told"),
+            Self::SharedFilesystem(name) => write!(f, "it lies on {name}, which other machines may share"),
+            Self::Server { pid, program } => {
+                write!(f, "{program} (pid {pid}) may share this directory with another kernel")
+            }
+            Self::ExportsUnreadable => f.write_str("this machine runs an NFS server whose exports cannot be read"),
+            Self::Exported(path) => write!(f, "{} is exported by NFS from this machine", shell_word(path)),
+        }
+    }
+}
+
+impl fmt::Display for NotSole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotInNamespace(seen) => f.write_str(&seen.sentence()),
+            Self::ForeignPids => f.write_str("the pids shown are not those of our own namespace"),
+            Self::Nested(Nested::Sandbox(program)) => {
+                write!(f, "pid 1 is {program}: a sandbox inside the container")
+            }
+            Self::Nested(Nested::Pid1Unreadable) => f.write_str("pid 1 cannot be read"),
+            Self::Nested(Nested::SingleId) => {
+                f.write_str("our user namespace maps a single id: a sandbox inside the container")
+            }
+            Self::Nested(Nested::UserNamespaceUnreadable) => f.write_str("our user namespace cannot be read"),
+            Self::SecondProcfs => f.write_str("a second procfs is mounted: a PID namespace inside the container"),
+            Self::Mount { point, filesystem } => write!(
+                f,
+                "the lock lies on the mount {} ({filesystem}), which other containers may share",
+                shell_word(point)
+            ),
+            Self::MountUnknown => f.write_str("the lock's mount cannot be told"),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.named {
+            Named::Argument => f.write_str("PATH argument")?,
+            Named::Variable(name) => f.write_str(name)?,
+            Named::InHome(name) => write!(f, "~/{name}")?,
+            Named::TempDirectory => f.write_str("temp directory")?,
+            Named::Home => f.write_str("home")?,
+            Named::CallersHome => f.write_str("home of the user who called sudo")?,
+            Named::UsersHome => f.write_str("home of a user")?,
+            Named::System => f.write_str("system place")?,
+            Named::InstalledPackage => f.write_str("installed package")?,
+            Named::Package => f.write_str("package")?,
+            Named::Mount => f.write_str("mount")?,
+        }
+        match self.process {
+            Some(pid) => write!(f, " of OpenClaw process {pid}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Problem {
+    /// What was tried and what came of it.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        match &self.cause {
+            Cause::System { act, errno } => {
+                let act = match act {
+                    Act::OpenRoot => "cannot open the root",
+                    Act::StartThread => "cannot start a thread for the root",
+                    Act::LookAtLock => "cannot look at the lock",
+                    Act::ListDirectory => "cannot list the directory",
+                };
+                let said = match *errno {
+                    // “Invalid cross-device link” is what the kernel calls a mount that it was told
+                    // not to enter.
+                    Errno::XDEV => "another filesystem is mounted on it".to_owned(),
+                    errno => words(errno),
+                };
+                format!("{act}: {said}")
+            }
+            Cause::Link => "a symbolic link leads to another directory, which was not looked at".to_owned(),
+            Cause::NoHeadway { seconds } => format!("no answer from its filesystem for {seconds} s"),
+            Cause::WhoRuns(WhoRunsUnknown::NotSeen(seen)) => {
+                format!("{}, so the directories of running OpenClaw processes are not known", seen.sentence())
+            }
+            Cause::WhoRuns(WhoRunsUnknown::TookTooLong) => {
+                "looking for running OpenClaw processes took too long: a mount of theirs may be dead".to_owned()
+            }
+            Cause::HomesTookTooLong => {
+                "looking through the home directories took too long: a mount there may be dead".to_owned()
+            }
+            Cause::Environment { program } => {
+                format!("the environment of {program} cannot be read, so its roots may be missing")
+            }
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn next_step(&self) -> &'static str {
+        match &self.cause {
+            Cause::System { errno, .. } => remedy(*errno),
+            Cause::Link => "give the directory that it leads to as a PATH of its own",
+            Cause::NoHeadway { .. } => {
+                "see whether the server behind that mount is alive; umount -l takes a dead one away"
+            }
+            Cause::WhoRuns(WhoRunsUnknown::NotSeen(seen)) => seen.lift().unwrap_or(GIVE_PATHS),
+            Cause::WhoRuns(WhoRunsUnknown::TookTooLong) | Cause::HomesTookTooLong => GIVE_PATHS,
+            Cause::Environment { .. } => "run it as root, or as the user of that process",
+        }
+    }
+}
+
+fn remedy(errno: Errno) -> &'static str {
+    match errno {
+        Errno::ACCESS | Errno::PERM => "run it as the owner of that directory, or as root",
+        Errno::NOENT => "check the path; run without PATH to look where OpenClaw keeps its state",
+        Errno::NOTDIR => "give a directory: a stage root, a state dir, a version directory or a lock",
+        Errno::NOSYS => "this kernel cannot resolve a path inside a container's root safely; run inside the container",
+        Errno::LOOP => "a symbolic link stands there now; look at it by hand",
+        Errno::XDEV => "OpenClaw mounts nothing there; see what it is (findmnt), unmount it and run again",
+        Errno::NOMEM | Errno::MFILE | Errno::NFILE => "free memory or file descriptors and run again",
+        _ => "look at the filesystem's state (dmesg, mount) and run again",
+    }
+}
+
+impl Blocks {
+    /// The answer in a word, and why.
+    #[must_use]
+    pub fn parts(&self) -> (&'static str, String) {
+        match self {
+            Self::Yes { version } => ("yes", format!("OpenClaw {version} is running or installed here")),
+            Self::No { why, known } => {
+                let known = known.join(", ");
+                let why = match why {
+                    NotBlocking::OtherReleases(of) => format!("it is of OpenClaw {}", spans(of)),
+                    NotBlocking::OtherVersion(version) => format!("its directory is of version {version}"),
+                };
+                ("no", format!("{why}; running or installed here: {known}"))
+            }
+            Self::NoneFound => ("unknown", "no running or installed OpenClaw was found to compare with".to_owned()),
+        }
+    }
+}
