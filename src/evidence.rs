@@ -261,7 +261,8 @@ pub struct Worker {
     pub program: String,
 }
 
-/// A process whose innermost pid is the recorded one.
+/// A process whose innermost pid is the recorded one. A thread of the kernel is none: it carries
+/// a number, and owns nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
     /// Its pid in the PID namespace of the proc directory.
@@ -272,8 +273,6 @@ pub struct Candidate {
     pub life: Life,
     /// The state letter of proc_pid_stat(5).
     pub state: char,
-    /// A thread of the kernel: carries a number, owns nothing.
-    pub kernel_thread: bool,
     /// Its start time as its own time namespace shows it, that is, as it would have recorded it.
     /// More than one where offsets do not round to a tick; empty if it could not be read.
     pub start_ticks: Vec<StartTicks>,
@@ -346,7 +345,6 @@ impl Candidate {
             ns_pid: pid,
             life: Life::Unknown,
             state: '?',
-            kernel_thread: false,
             start_ticks: Vec::new(),
             time_namespace: TimeNamespace::Unknown,
             started_at: None,
@@ -362,6 +360,6 @@ impl Candidate {
     /// Whether the process may be an OpenClaw: a runtime, or unreadable.
     #[must_use]
     pub fn may_be_runtime(&self) -> bool {
-        !self.kernel_thread && self.role != Role::Other
+        self.role != Role::Other
     }
 }

@@ -99,9 +99,11 @@ pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
             SoleAccess::OwnLayer => proc,
         },
         Reason::RestartedContainer => {
-            format!(
-                "{proc}: the signature of a container that was restarted, but another container may share the volume"
-            )
+            let twins = "a container that was restarted looks like this, and so does a living sidecar that has the same pid in its own container and uses the same volume";
+            match &lock.sole_access {
+                SoleAccess::No(why) => format!("{proc}; {twins}: {why}"),
+                SoleAccess::OwnLayer => format!("{proc}; {twins}"),
+            }
         }
         Reason::CheckpointPossible => {
             format!(
@@ -207,13 +209,18 @@ pub fn advice(
         Standing::Leaning(Leaning::OutOfSight) => {
             let alone = "run it on the host; or, if nothing outside this container writes there";
             match (verdict.reason, view.vantage, view.seen.lift()) {
-                (Reason::SharedVolume, Vantage::Namespace, _) if restraint.is_none() => {
+                (Reason::SharedVolume | Reason::RestartedContainer, Vantage::Namespace, _) if restraint.is_none() => {
                     Advice::command(alone, repair(" --assume-single-writer"))
                 }
                 // The operator's word makes it likely stale, and no proof; or a proof that is not enough.
-                (Reason::SharedVolume | Reason::CarrierNotJavascript, Vantage::Namespace, _) => {
-                    Advice::command(alone, repair(" --assume-single-writer --yes"))
-                }
+                (
+                    Reason::SharedVolume
+                    | Reason::RestartedContainer
+                    | Reason::CarrierNotJavascript
+                    | Reason::CarrierStartedLater,
+                    Vantage::Namespace,
+                    _,
+                ) => Advice::command(alone, repair(" --assume-single-writer --yes")),
                 (_, Vantage::Restricted, Some(lift)) => {
                     Advice::command(&format!("{lift}; or, if you know that nobody holds it"), named())
                 }
@@ -265,7 +272,7 @@ pub fn span(milliseconds: i64) -> String {
     }
 }
 
-/// The living process to show for a lock: a possible owner before a kernel thread.
+/// The living process to show for a lock.
 #[must_use]
 pub fn carrier(lock: &LockFacts) -> Option<&Candidate> {
     living(lock).first().copied()
@@ -284,9 +291,7 @@ pub fn owning(lock: &LockFacts) -> Option<&Candidate> {
         return lock.candidates.first();
     }
     let recorded = lock.record.owner()?.start_ticks?;
-    lock.candidates.iter().find(|candidate| {
-        candidate.life != Life::Dead && !candidate.kernel_thread && candidate.start_ticks.contains(&recorded)
-    })
+    lock.candidates.iter().find(|candidate| candidate.life != Life::Dead && candidate.start_ticks.contains(&recorded))
 }
 
 fn program(process: &Candidate) -> &str {
@@ -302,12 +307,9 @@ fn name(process: &Candidate) -> String {
     }
 }
 
-/// The living processes that carry the pid. Kernel threads own nothing: they are named only
-/// where nobody else is.
+/// The living processes that carry the pid.
 fn living(lock: &LockFacts) -> Vec<&Candidate> {
-    let living = || lock.candidates.iter().filter(|candidate| candidate.life != Life::Dead);
-    let users: Vec<&Candidate> = living().filter(|candidate| !candidate.kernel_thread).collect();
-    if users.is_empty() { living().collect() } else { users }
+    lock.candidates.iter().filter(|candidate| candidate.life != Life::Dead).collect()
 }
 
 fn carriers(lock: &LockFacts) -> String {
@@ -315,10 +317,8 @@ fn carriers(lock: &LockFacts) -> String {
         .into_iter()
         .take(3)
         .map(|process| {
-            let kernel = if process.kernel_thread { "kernel thread " } else { "" };
             // The sentence has named the pid already.
-            let name = if process.pid == process.ns_pid { program(process).to_owned() } else { name(process) };
-            format!("{kernel}{name}")
+            if process.pid == process.ns_pid { program(process).to_owned() } else { name(process) }
         })
         .collect();
     names.join(" and ")

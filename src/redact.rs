@@ -84,12 +84,6 @@ const HARMLESS_PROGRAMS: &[&str] = &[
     "systemd",
     "tini",
 ];
-/// Threads of the kernel; what follows the name in theirs may be a device or a server's address.
-const KERNEL_THREADS: &str = "\
-    cpuhp idle_inject irq jbd2 kauditd kblockd kcompactd0 kdevtmpfs khugepaged khungtaskd ksmd ksoftirqd kswapd0 \
-    kthreadd kworker loop md migration mm_percpu_wq netns nvme oom_reaper pool_workqueue_release rcu_gp \
-    rcu_par_gp rcu_preempt rcu_sched rcu_tasks_kthread rcu_tasks_rude_ rcu_tasks_trace scsi_eh slub_flushwq \
-    watchdogd writeback";
 /// Package roots that images and npm choose, as OpenClaw 2026.4.29 and older hash them into the
 /// names of version directories: /app, /usr/lib/node_modules/openclaw and
 /// /usr/local/lib/node_modules/openclaw. Another hash would confirm a guessed home directory.
@@ -184,8 +178,7 @@ impl Pseudonyms {
     fn facts(&mut self, facts: &mut LockFacts) {
         for candidate in &mut facts.candidates {
             if let Some(program) = &candidate.program {
-                let stem = candidate.kernel_thread.then(|| kernel_thread(program)).flatten();
-                candidate.program = Some(stem.map_or_else(|| self.program(program), str::to_owned));
+                candidate.program = Some(self.program(program));
             }
             // Docker's default for the container's host name.
             candidate.container = candidate.container.as_ref().map(|id| self.of("container", id.as_bytes()));
@@ -331,12 +324,6 @@ fn is_plain_version(version: &str) -> bool {
     parts().count() <= 7 && parts().all(|part| number(part) || is_in(HARMLESS_VERSION_WORDS, part))
 }
 
-/// What a thread of the kernel is called before its CPU, device or server, if it is a known one.
-fn kernel_thread(name: &str) -> Option<&'static str> {
-    let stem = name.split(['/', ':', '-']).next()?;
-    KERNEL_THREADS.split(' ').find(|known| *known == stem)
-}
-
 /// A kernel's release: its numbers, and the words that distributions add. Who builds one may
 /// name the machine in it.
 fn kernel(release: &str) -> String {
@@ -404,12 +391,6 @@ mod tests {
             assert_eq!(kernel(release), release);
         }
         assert_eq!(kernel("6.1.0-alice-acme01"), "6.1.0-redacted-redacted");
-    }
-
-    #[test]
-    fn a_thread_of_the_kernel_keeps_its_kind_and_loses_its_server() {
-        assert_eq!(kernel_thread("kworker/u8:2-events"), Some("kworker"));
-        assert_eq!(kernel_thread("10.0.0.5-manager"), None);
     }
 
     #[test]

@@ -4,7 +4,9 @@
 //! no clock and no file, prints nothing, and is total: every combination of facts ends in
 //! exactly one class. [`Proof`] can be made nowhere else.
 
-use crate::evidence::{Candidate, Life, LockFacts, ProcSource, Reach, Role, SoleAccess, TimeNamespace, Vantage, View};
+use crate::evidence::{
+    Candidate, Life, LockFacts, LockTimes, ProcSource, Reach, Role, SoleAccess, TimeNamespace, Vantage, View,
+};
 use crate::family::Family;
 use crate::record::{Hostility, Owner, Record};
 use crate::units::EpochMs;
@@ -319,30 +321,47 @@ fn judge_owner(owner: &Owner, lock: &LockFacts, view: &View) -> Verdict {
     let Some(recorded) = owner.start_ticks else {
         return no_ticks_recorded(owner, &living, lock, view);
     };
-    let twin = |c: &&Candidate| !c.kernel_thread && c.start_ticks.contains(&recorded);
+    let twin = |c: &&Candidate| c.start_ticks.contains(&recorded);
     let twins: Vec<&Candidate> = living.iter().copied().filter(twin).collect();
     if !twins.is_empty() {
         return ticks_match(owner, &twins, lock);
     }
     // Without its clock offsets, the ticks that it would have recorded are not known either.
     let unreadable = |c: &Candidate| c.start_ticks.is_empty() || c.time_namespace == TimeNamespace::Unknown;
-    if living.iter().any(|c| !c.kernel_thread && unreadable(c)) {
+    if living.iter().any(|c| unreadable(c)) {
         let reason = Reason::StartTicksUnreadable;
         return Verdict::unverifiable(6, reason, Leaning::LikelyHeld);
     }
     no_ticks_match(&living, lock, view)
 }
 
+/// Whether a process started later than the record says and later than its file was born, by
+/// more than a margin and the step of the wall clock that a witness saw.
+///
+/// Without a witness nothing is later: after a step forward every living owner seems to have
+/// started after its own record.
+fn started_later(candidate: &Candidate, margin_ms: i64, owner: &Owner, times: &LockTimes) -> bool {
+    let (Some(start), Some(step_ms)) = (candidate.started_at, candidate.clock_step_ms) else { return false };
+    let margin_ms = margin_ms.saturating_add(i64::try_from(step_ms).unwrap_or(i64::MAX));
+    let later = |moment: Option<EpochMs>| moment.is_some_and(|moment| start.since_ms(moment) > margin_ms);
+    later(owner.created_at) && later(times.record_born)
+}
+
+/// Whether the step of the wall clock could change what is judged of a process: only then is a
+/// witness looked for.
+#[must_use]
+pub fn asks_for_witness(candidate: &Candidate, owner: &Owner, times: &LockTimes) -> bool {
+    let (decides, margin_ms) = match owner.start_ticks {
+        None => (candidate.may_be_runtime(), LATER_START_MS),
+        Some(recorded) => (candidate.start_ticks.contains(&recorded), CONTRADICTION_MS),
+    };
+    let unstepped = Candidate { clock_step_ms: Some(0), ..candidate.clone() };
+    decides && started_later(&unstepped, margin_ms, owner, times)
+}
+
 /// Row 4: pid and start ticks are those of a living process, or of more than one.
 fn ticks_match(owner: &Owner, twins: &[&Candidate], lock: &LockFacts) -> Verdict {
-    let long_before_start = |moment: Option<EpochMs>, twin: &Candidate| match (moment, twin.started_at) {
-        (Some(moment), Some(start)) => start.since_ms(moment) > CONTRADICTION_MS,
-        _ => false,
-    };
-    let contradicted = |twin: &&Candidate| {
-        long_before_start(owner.created_at, twin) && long_before_start(lock.times.record_born, twin)
-    };
-    if twins.iter().all(contradicted) {
+    if twins.iter().all(|twin| started_later(twin, CONTRADICTION_MS, owner, &lock.times)) {
         return Verdict::unverifiable(4, Reason::IdentityContradicted, Leaning::LikelyHeld);
     }
     Verdict::held(4, Reason::OwnerAlive)
@@ -351,45 +370,28 @@ fn ticks_match(owner: &Owner, twins: &[&Candidate], lock: &LockFacts) -> Verdict
 /// Row 5: somebody has the pid, and the record cannot tell whether it is the owner.
 fn no_ticks_recorded(owner: &Owner, living: &[&Candidate], lock: &LockFacts, view: &View) -> Verdict {
     let mut runtimes = living.iter().filter(|candidate| candidate.may_be_runtime()).peekable();
-    if runtimes.peek().is_none() {
-        let leaning = if in_sight(lock, view) { Leaning::LikelyStale } else { Leaning::OutOfSight };
-        return Verdict::unverifiable(5, Reason::CarrierNotJavascript, leaning);
-    }
-    let started_later = |candidate: &&&Candidate| {
-        let (Some(start), Some(step_ms)) = (candidate.started_at, candidate.clock_step_ms) else {
-            return false;
-        };
-        let margin_ms = LATER_START_MS.saturating_add(i64::try_from(step_ms).unwrap_or(i64::MAX));
-        [owner.created_at, lock.times.record_born]
-            .iter()
-            .all(|moment| moment.is_some_and(|moment| start.since_ms(moment) > margin_ms))
-    };
-    if runtimes.all(|runtime| started_later(&runtime)) {
-        // In a container only a runtime is the sign of a restart; what cannot be told apart from
-        // a stranger says no more than one.
-        let restarted =
-            living.iter().any(|c| c.may_be_runtime() && c.role != Role::Unreadable && c.life == Life::Alive);
-        let leaning = if restarted || in_sight(lock, view) { Leaning::LikelyStale } else { Leaning::OutOfSight };
-        Verdict::unverifiable(5, Reason::CarrierStartedLater, leaning)
+    let reason = if runtimes.peek().is_none() {
+        Reason::CarrierNotJavascript
+    } else if runtimes.all(|runtime| started_later(runtime, LATER_START_MS, owner, &lock.times)) {
+        Reason::CarrierStartedLater
     } else {
-        Verdict::unverifiable(5, Reason::CarrierMayBeOwner, Leaning::LikelyHeld)
-    }
+        return Verdict::unverifiable(5, Reason::CarrierMayBeOwner, Leaning::LikelyHeld);
+    };
+    // A sidecar with the same pid on the same volume looks exactly like a restarted container.
+    let leaning = if misses_writers(lock, view) { Leaning::OutOfSight } else { Leaning::LikelyStale };
+    Verdict::unverifiable(5, reason, leaning)
 }
 
 /// Row 6: everybody who has the pid started at another time than the recorded owner.
 fn no_ticks_match(living: &[&Candidate], lock: &LockFacts, view: &View) -> Verdict {
     let recycled = Classification::StaleRecycledPid;
-    let same_clock = living.iter().all(|c| c.time_namespace == TimeNamespace::Initial);
-    if !in_sight(lock, view) {
+    if misses_writers(lock, view) {
         let restarted =
             living.iter().any(|c| c.life == Life::Alive && c.own_namespace && !c.is_self && c.role == Role::OpenClaw);
-        return if restarted {
-            Verdict::leans(6, recycled, Reason::RestartedContainer, Leaning::LikelyStale)
-        } else {
-            Verdict::leans(6, recycled, Reason::SharedVolume, Leaning::OutOfSight)
-        };
+        let reason = if restarted { Reason::RestartedContainer } else { Reason::SharedVolume };
+        return Verdict::leans(6, recycled, reason, Leaning::OutOfSight);
     }
-    if !same_clock {
+    if living.iter().any(|c| c.time_namespace != TimeNamespace::Initial) {
         return Verdict::leans(6, recycled, Reason::CheckpointPossible, Leaning::LikelyStale);
     }
     Verdict::proven(6, recycled, Reason::StartTicksDiffer)
@@ -398,20 +400,18 @@ fn no_ticks_match(living: &[&Candidate], lock: &LockFacts, view: &View) -> Verdi
 /// Row 7: nobody who lives has the pid.
 fn no_candidate_lives(lock: &LockFacts, view: &View) -> Verdict {
     let dead = Classification::StaleDeadPid;
-    if in_sight(lock, view) {
-        Verdict::proven(7, dead, Reason::NoSuchProcess)
-    } else {
+    if misses_writers(lock, view) {
         Verdict::leans(7, dead, Reason::SharedVolume, Leaning::OutOfSight)
+    } else {
+        Verdict::proven(7, dead, Reason::NoSuchProcess)
     }
 }
 
-/// Whether every process that can have written the lock is one that this run would see.
-fn in_sight(lock: &LockFacts, view: &View) -> bool {
-    match view.vantage {
-        Vantage::Host => true,
-        Vantage::Namespace => view.assume_single_writer || lock.sole_access == SoleAccess::OwnLayer,
-        Vantage::Restricted => false,
-    }
+/// Whether a process that this container does not show can have written the lock. What is
+/// hidden from a `restricted` view is another matter: [`withdraw`] sees to it.
+fn misses_writers(lock: &LockFacts, view: &View) -> bool {
+    let sole = view.assume_single_writer || lock.sole_access == SoleAccess::OwnLayer;
+    view.vantage == Vantage::Namespace && !sole
 }
 
 /// Takes a proof (or a leaning towards removal) away where something may be overlooked.
@@ -419,7 +419,9 @@ fn in_sight(lock: &LockFacts, view: &View) -> bool {
 fn withdraw(verdict: Verdict, lock: &LockFacts, view: &View) -> Verdict {
     let unseen = match verdict.standing {
         Standing::Held | Standing::Leaning(Leaning::LikelyHeld) => return verdict,
-        Standing::Leaning(Leaning::OutOfSight) => verdict.reason != Reason::SharedVolume,
+        Standing::Leaning(Leaning::OutOfSight) => {
+            !matches!(verdict.reason, Reason::SharedVolume | Reason::RestartedContainer)
+        }
         Standing::Proven(_) | Standing::Leaning(_) => false,
     };
     let instead = |reason, leaning| Verdict::leans(verdict.row, verdict.classification, reason, leaning);

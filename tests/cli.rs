@@ -363,7 +363,7 @@ fn without_colours(text: &str) -> String {
 fn the_table_fits_the_terminal_it_is_shown_in() {
     let (stage, owner) = (Stage::new(), Living::sleep());
     stage.lock("openclaw-2026.4.29-000000000001", DEPS, Some(&record(owner.pid(), Some(owner.ticks()))));
-    stage.lock("openclaw-2026.4.29-000000000002", MIRROR, Some(&record(owner.pid(), Some(owner.ticks() + 1))));
+    stage.lock("openclaw-2026.4.29-000000000002", MIRROR, Some(&record(owner.pid(), Some(owner.ticks() - 1))));
     stage.lock("openclaw-2026.4.29-000000000003", DEPS, Some(&stale()));
     stage.lock("openclaw-2026.4.26-000000000004", DEPS, Some(&record(owner.pid(), None)));
     stage.lock("openclaw-2026.4.26-000000000005", DEPS, None);

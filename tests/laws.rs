@@ -104,20 +104,16 @@ fn candidate() -> impl Strategy<Value = Candidate> {
         prop::sample::select(roles),
         prop::sample::select(steps),
         start,
-        prop::bool::weighted(0.2),
         prop::bool::weighted(0.7),
         prop::bool::weighted(0.1),
     )
-        .prop_map(|(start_ticks, life, time_namespace, role, clock_step_ms, started_at, kernel, own, is_self)| {
-            // The flag of a kernel thread and the start time stand in one file: no flag without ticks.
-            let kernel_thread = kernel && !start_ticks.is_empty();
+        .prop_map(|(start_ticks, life, time_namespace, role, clock_step_ms, started_at, own, is_self)| {
             let program = (role != Role::Unreadable).then(|| "program".to_owned());
             Candidate {
                 pid: if own { PID } else { 40_000 },
                 ns_pid: PID,
                 life,
                 state: 'S',
-                kernel_thread,
                 start_ticks,
                 time_namespace,
                 started_at,
@@ -236,9 +232,7 @@ const LOSSES: &[Loss] = &[
         each_candidate(facts, |c| vec![Candidate { start_ticks: vec![], ..c.clone() }])
     }),
     ("a candidate's stat file", |facts| {
-        each_candidate(facts, |c| {
-            vec![Candidate { start_ticks: vec![], started_at: None, kernel_thread: false, state: '?', ..c.clone() }]
-        })
+        each_candidate(facts, |c| vec![Candidate { start_ticks: vec![], started_at: None, state: '?', ..c.clone() }])
     }),
     ("all of a candidate but its pid", |facts| {
         each_candidate(facts, |c| vec![Candidate { own_namespace: c.own_namespace, ..Candidate::out_of_list(c.pid) }])
@@ -254,7 +248,7 @@ const LOSSES: &[Loss] = &[
         each_candidate(facts, |c| {
             let time_namespace = TimeNamespace::Unknown;
             let one = |ticks: &StartTicks| Candidate { start_ticks: vec![*ticks], time_namespace, ..c.clone() };
-            if c.kernel_thread { Vec::new() } else { c.start_ticks.iter().map(one).collect() }
+            c.start_ticks.iter().map(one).collect()
         })
     }),
     ("a candidate's start on the wall clock", |facts| {
@@ -429,19 +423,18 @@ proptest! {
     #[test]
     fn an_unreadable_fact_ends_a_proof(facts in proven_facts()) {
         let living = |candidate: &Candidate| candidate.life != Life::Dead;
-        let user = |candidate: &Candidate| living(candidate) && !candidate.kernel_thread;
         let recorded = facts.lock.record.owner().and_then(|owner| owner.start_ticks);
         let mut ended: Vec<(&str, Facts)> = Vec::new();
         let mut also = |name, all: Vec<Facts>| ended.extend(all.into_iter().map(|facts| (name, facts)));
         also("ticks", each_candidate(&facts, |c| {
-            user(c).then(|| Candidate { start_ticks: vec![], ..c.clone() }).into_iter().collect()
+            living(c).then(|| Candidate { start_ticks: vec![], ..c.clone() }).into_iter().collect()
         }));
         also("time namespace", each_candidate(&facts, |c| {
             living(c).then(|| Candidate { time_namespace: TimeNamespace::Unknown, ..c.clone() }).into_iter().collect()
         }));
         also("process", each_candidate(&facts, |c| vec![Candidate::out_of_list(c.pid)]));
         also("life", each_candidate(&facts, |c| {
-            let told_by_ticks = !c.kernel_thread && recorded.is_none_or(|ticks| c.start_ticks.contains(&ticks));
+            let told_by_ticks = recorded.is_none_or(|ticks| c.start_ticks.contains(&ticks));
             told_by_ticks.then(|| Candidate { life: Life::Unknown, ..c.clone() }).into_iter().collect()
         }));
         also("record", with_lock(&facts, |lock| lock.record = Record::Unreadable));
@@ -552,7 +545,7 @@ proptest! {
         let created_at = facts.lock.record.created_at();
         facts.lock.record = Record::Owner(Owner { pid: PID, start_ticks: Some(TICKS), created_at });
         let life = if twin.life == Life::Dead { Life::Alive } else { twin.life };
-        let twin = Candidate { life, kernel_thread: false, start_ticks: vec![OTHER_TICKS, TICKS], ..twin };
+        let twin = Candidate { life, start_ticks: vec![OTHER_TICKS, TICKS], ..twin };
         facts.lock.candidates.insert(at.index(facts.lock.candidates.len() + 1), twin);
         let verdict = facts.judge();
         prop_assert!(!verdict.proof());

@@ -9,7 +9,7 @@ fn four_locks_get_their_four_classes() {
     let stage = Stage::new();
     let owner = Living::sleep();
     stage.lock("openclaw-2026.4.29-aaaaaaaaaaaa", DEPS, Some(&record(owner.pid(), Some(owner.ticks()))));
-    stage.lock("openclaw-2026.4.29-bbbbbbbbbbbb", DEPS, Some(&record(owner.pid(), Some(owner.ticks() + 7))));
+    stage.lock("openclaw-2026.4.29-bbbbbbbbbbbb", DEPS, Some(&record(owner.pid(), Some(owner.ticks() - 7))));
     stage.lock("openclaw-2026.4.29-cccccccccccc", DEPS, Some(&record(dead_pid(), Some(7))));
     stage.lock("openclaw-2026.4.26-dddddddddddd", DEPS, Some(&record(owner.pid(), None)));
     let answer = doctor(["scan".as_ref(), stage.path().as_os_str(), "--json".as_ref()]);

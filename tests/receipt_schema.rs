@@ -33,7 +33,7 @@ fn receipt(owner: &Living) -> Vec<Value> {
     };
     let dead = record(dead_pid(), Some(7));
     lock("000000000001", DEPS, Some(&dead));
-    lock("000000000002", MIRROR, Some(&record(owner.pid(), Some(owner.ticks() + 7))));
+    lock("000000000002", MIRROR, Some(&record(owner.pid(), Some(owner.ticks() - 7))));
     let crowded = lock("000000000003", DEPS, Some(&dead));
     std::fs::write(crowded.join("notes.txt"), "mine").unwrap();
     let bytes = lock("000000000004", DEPS, None);

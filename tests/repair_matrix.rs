@@ -425,7 +425,7 @@ fn host_cases(sleeper: &Living, node: &Living) -> Vec<Case> {
     vec![
         Case::of(Row::Proof, "dead", Says::Owner(dead_pid(), Some(7))),
         Case::of(Row::Proof, "dead, without start time", Says::Owner(dead_pid(), None)),
-        Case::of(Row::Proof, "recycled", Says::Owner(sleeper.pid(), Some(sleeper.ticks() + 7))),
+        Case::of(Row::Proof, "recycled", Says::Owner(sleeper.pid(), Some(sleeper.ticks() - 7))),
         Case::of(Row::LikelyStale, "a sleep has its pid", Says::Owner(sleeper.pid(), None)),
         Case::old(Row::LikelyStale, "old, never written", Says::Nothing),
         Case::old(Row::LikelyStale, "old, empty", Says::Empty),
@@ -652,9 +652,9 @@ fn no_cell_of_the_table_removes_more_or_less_in_a_container() {
     let Some(inside) = Container::shared() else { return skip("no PID namespace can be had") };
     let cases = [
         Case::of(Row::OutOfSight, "dead here", Says::Owner(inside.dead, Some(7))),
-        Case::of(Row::OutOfSight, "recycled here", Says::Owner(inside.sleeper, Some(inside.sleeper_ticks + 7))),
+        Case::of(Row::OutOfSight, "recycled here", Says::Owner(inside.sleeper, Some(inside.sleeper_ticks - 7))),
         Case::of(Row::OutOfSight, "a sleep has its pid", Says::Owner(inside.sleeper, None)),
-        Case::of(Row::LikelyStale, "a restarted container", Says::Owner(inside.gateway, Some(7))),
+        Case::of(Row::OutOfSight, "a restarted container, or a sidecar", Says::Owner(inside.gateway, Some(7))),
         Case::old(Row::LikelyStale, "old, never written", Says::Nothing),
         Case::of(Row::LikelyHeld, "a runtime has its pid", Says::Owner(inside.node, None)),
         Case::of(Row::LikelyHeld, "hostile", Says::Hostile),
@@ -679,7 +679,7 @@ fn the_operators_word_for_a_container_is_a_proof_there_and_no_more() {
     let Some(inside) = Container::shared() else { return skip("no PID namespace can be had") };
     let cases = [
         Case::of(Row::Proof, "dead here", Says::Owner(inside.dead, Some(7))),
-        Case::of(Row::Proof, "recycled here", Says::Owner(inside.sleeper, Some(inside.sleeper_ticks + 7))),
+        Case::of(Row::Proof, "recycled here", Says::Owner(inside.sleeper, Some(inside.sleeper_ticks - 7))),
         Case::of(Row::LikelyStale, "a sleep has its pid", Says::Owner(inside.sleeper, None)),
         Case::of(Row::LikelyHeld, "a runtime has its pid", Says::Owner(inside.node, None)),
         Case::of(Row::LikelyHeld, "hostile", Says::Hostile),
@@ -742,7 +742,7 @@ impl PlainUser {
         let locks = Self {
             active: lock("openclaw-2026.4.29-aaaaaaaaaaaa", record(pid, Some(ticks))),
             stale: [
-                lock("openclaw-2026.4.29-bbbbbbbbbbbb", record(pid, Some(ticks + 7))),
+                lock("openclaw-2026.4.29-bbbbbbbbbbbb", record(pid, Some(ticks - 7))),
                 lock("openclaw-2026.4.29-cccccccccccc", record(dead, Some(7))),
             ],
             legacy: lock("openclaw-2026.4.26-dddddddddddd", record(pid, None)),

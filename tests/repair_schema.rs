@@ -47,7 +47,7 @@ fn many_locks(owner: &Living) -> Stage {
     let stage = Stage::new();
     let records = [
         record(owner.pid(), Some(owner.ticks())),
-        record(owner.pid(), Some(owner.ticks() + 7)),
+        record(owner.pid(), Some(owner.ticks() - 7)),
         record(dead_pid(), Some(7)),
         record(owner.pid(), None),
         "{\"pid\":0}".to_owned(),

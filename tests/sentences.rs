@@ -6,8 +6,7 @@ mod facts;
 
 use facts::table::{Case, Outcome, cases};
 use facts::{
-    Facts, HOUR, NOW, OTHER_TICKS, PID, TAKEN, TICKS, held_by_kernel, kernel_thread, lease, lock, owner, stranger,
-    with_ticks,
+    Facts, HOUR, NOW, OTHER_TICKS, PID, TAKEN, TICKS, held_by_kernel, lease, lock, owner, stranger, with_ticks,
 };
 use openclaw_doctor::evidence::{Candidate, Life};
 use openclaw_doctor::explain::{advice, owning, sentence, since, span};
@@ -171,8 +170,8 @@ fn out_of_sight_is_answered_by_the_command_that_lifts_it() {
 }
 
 #[test]
-fn a_kernel_thread_is_never_shown_as_the_owner_to_stop() {
-    let facts = with_ticks().and(Candidate { pid: 2, start_ticks: vec![TICKS], ..kernel_thread() }).and(owner());
+fn a_corpse_is_never_shown_as_the_owner_to_stop() {
+    let facts = with_ticks().and(stranger()).and(owner());
     let verdict = facts.judge();
     assert_eq!(owning(&facts.lock).map(|process| process.pid), Some(PID));
     assert!(sentence(&facts.lock, &verdict, &facts.view).starts_with("openclaw (pid 7) is the recorded owner"));

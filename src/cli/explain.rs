@@ -141,7 +141,6 @@ fn owner_sentence(lock: &JudgedLock, scan: &Scan) -> String {
 
 fn sighting(candidate: &Candidate) -> String {
     let name = candidate.program.as_deref().unwrap_or("a process that cannot be read");
-    let kind = if candidate.kernel_thread { "kernel thread " } else { "" };
     let life = match candidate.life {
         Life::Alive => "alive",
         Life::Dead => "dead, not yet reaped",
@@ -160,7 +159,7 @@ fn sighting(candidate: &Candidate) -> String {
         .map(|step| format!(", clock stepped {step} ms since its world began"))
         .unwrap_or_default();
     format!(
-        "{kind}{name}, pid {} here, {} in its namespace, {life} ({}), start tick {ticks}{since}{clock}{step}",
+        "{name}, pid {} here, {} in its namespace, {life} ({}), start tick {ticks}{since}{clock}{step}",
         candidate.pid, candidate.ns_pid, candidate.state
     )
 }

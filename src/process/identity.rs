@@ -45,6 +45,8 @@ impl Reader {
 pub enum Observed {
     /// A process, and its directory held open.
     Process(Box<Candidate>, ProcessDir),
+    /// A thread of the kernel: nobody's owner, though the kernel may name it as a holder.
+    KernelThread(Box<Candidate>),
     /// No process has this pid: it has gone, or the number is a thread's.
     Gone,
     /// It is there and its identity cannot be read.
@@ -96,7 +98,6 @@ pub fn observe(proc: &ProcDir, pid: u32, reader: &Reader, clock: &ClockReading) 
         ns_pid: status.innermost_pid(),
         life: life(state, status.threads),
         state,
-        kernel_thread,
         start_ticks: identity.map_or_else(Vec::new, |identity| {
             as_recorded(identity.start_ticks, reader.offset, offset, clock.ticks_per_second)
         }),
@@ -109,7 +110,8 @@ pub fn observe(proc: &ProcDir, pid: u32, reader: &Reader, clock: &ClockReading) 
         is_self: reader.own_pid == Some(pid),
         container,
     };
-    Observed::Process(Box::new(candidate), dir)
+    let candidate = Box::new(candidate);
+    if kernel_thread { Observed::KernelThread(candidate) } else { Observed::Process(candidate, dir) }
 }
 
 /// This process, as it would name itself in a lock: its pid in its own PID namespace, and its

@@ -29,6 +29,15 @@ pub struct Entry {
     pub may_be_runtime: bool,
 }
 
+/// Who carries a pid.
+#[derive(Debug)]
+pub struct Carriers {
+    /// The processes whose innermost pid it is.
+    pub candidates: Vec<Candidate>,
+    /// The proc directory lists somebody under the number itself, and be it a kernel thread.
+    pub listed: bool,
+}
+
 /// All processes that one sweep saw.
 #[derive(Debug)]
 pub struct Sweep {
@@ -77,15 +86,20 @@ impl Sweep {
 
     /// The processes whose innermost pid is this one, read in full.
     #[must_use]
-    pub fn candidates(&self, ns_pid: u32, proc: &ProcDir, reader: &Reader, clock: &ClockReading) -> Vec<Candidate> {
+    pub fn candidates(&self, ns_pid: u32, proc: &ProcDir, reader: &Reader, clock: &ClockReading) -> Carriers {
         let from = self.entries.partition_point(|entry| entry.ns_pid < ns_pid);
-        let carriers = self.entries.iter().skip(from).take_while(|entry| entry.ns_pid == ns_pid);
+        let mut carriers = Carriers { candidates: Vec::new(), listed: false };
+        for entry in self.entries.iter().skip(from).take_while(|entry| entry.ns_pid == ns_pid) {
+            match observe(proc, entry.pid, reader, clock) {
+                Observed::Process(candidate, _) => carriers.candidates.push(*candidate),
+                Observed::Unreadable => {
+                    carriers.candidates.push(Candidate { ns_pid, ..Candidate::out_of_list(entry.pid) });
+                }
+                Observed::KernelThread(_) => {}
+                Observed::Gone => continue,
+            }
+            carriers.listed |= entry.pid == ns_pid;
+        }
         carriers
-            .filter_map(|entry| match observe(proc, entry.pid, reader, clock) {
-                Observed::Process(candidate, _) => Some(*candidate),
-                Observed::Unreadable => Some(Candidate { ns_pid, ..Candidate::out_of_list(entry.pid) }),
-                Observed::Gone => None,
-            })
-            .collect()
     }
 }

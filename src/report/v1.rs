@@ -171,6 +171,7 @@ struct Sighting<'a> {
     life: Life,
     program: Option<&'a str>,
     role: Role,
+    /// Kept for readers of older reports.
     kernel_thread: bool,
     time_namespace: TimeNamespace,
     container: Option<&'a str>,
@@ -390,7 +391,7 @@ impl<'a> Sighting<'a> {
             life: candidate.life,
             program: candidate.program.as_deref(),
             role: candidate.role,
-            kernel_thread: candidate.kernel_thread,
+            kernel_thread: false,
             time_namespace: candidate.time_namespace,
             container: candidate.container.as_deref(),
             is_owner,

@@ -16,7 +16,7 @@ use crate::restraint::Restraint;
 use crate::sys::tree::Meta;
 use crate::sys::{bounded, mounts::MountTable};
 use crate::units::ClockReading;
-use crate::verdict::Verdict;
+use crate::verdict::{Verdict, asks_for_witness};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -66,8 +66,10 @@ impl<'a> Gatherer<'a> {
             Record::KernelHeld { pid } => self.kernel_holders(*pid, &found.reading.meta),
             _ => owner.map(|owner| self.candidates(owner.pid)).unwrap_or_default(),
         };
-        if owner.is_some_and(|owner| owner.start_ticks.is_none()) {
-            self.add_witness(&mut candidates);
+        if let Some(owner) = owner {
+            let times = &found.reading.times;
+            let asking = candidates.iter_mut().filter(|candidate| asks_for_witness(candidate, owner, times));
+            asking.for_each(|candidate| candidate.clock_step_ms = self.clock_step_ms(candidate.pid));
         }
         LockFacts {
             record: found.reading.record.clone(),
@@ -88,12 +90,11 @@ impl<'a> Gatherer<'a> {
         let (Some(proc), Some(sweep)) = (&self.world.proc, &self.world.sweep) else { return Vec::new() };
         let (reader, now) = (&self.world.reader, &self.now);
         let read = || {
-            let mut candidates = sweep.candidates(pid, proc, reader, now);
-            let listed = candidates.iter().any(|candidate| candidate.own_namespace);
-            if self.world.sight.source == ProcSource::Own && !listed && answers(pid) {
-                candidates.push(Candidate::out_of_list(pid));
+            let mut carriers = sweep.candidates(pid, proc, reader, now);
+            if self.world.sight.source == ProcSource::Own && !carriers.listed && answers(pid) {
+                carriers.candidates.push(Candidate::out_of_list(pid));
             }
-            candidates
+            carriers.candidates
         };
         self.candidates.entry(pid).or_insert_with(read).clone()
     }
@@ -111,27 +112,24 @@ impl<'a> Gatherer<'a> {
         let pids: Vec<u32> = own.map_or_else(listed, |pid| vec![pid]);
         let seen = pids.into_iter().map(|pid| observe(proc, pid, &self.world.reader, &self.now));
         let living = seen.filter_map(|seen| match seen {
-            Observed::Process(candidate, _) => Some(*candidate),
+            Observed::Process(candidate, _) | Observed::KernelThread(candidate) => Some(*candidate),
             Observed::Unreadable | Observed::Gone => None,
         });
         living.collect()
     }
 
-    fn add_witness(&mut self, candidates: &mut [Candidate]) {
-        let (Some(proc), Some(sweep)) = (&self.world.proc, &self.world.sweep) else { return };
+    fn clock_step_ms(&mut self, pid: u32) -> Option<u64> {
+        let (proc, sweep) = (self.world.proc.as_ref()?, self.world.sweep.as_ref()?);
         let (reader, now) = (self.world.reader, self.now);
-        for candidate in candidates.iter_mut().filter(|candidate| candidate.may_be_runtime()) {
-            let pid = candidate.pid;
-            let ask = || {
-                let (proc, entries) = (Arc::clone(proc), sweep.entries.clone());
-                let step = bounded::run(LOOK_LIMIT, move || match observe(&proc, pid, &reader, &now) {
-                    Observed::Process(_, dir) => witness::clock_step_ms(&proc, &dir, &entries, &now),
-                    _ => None,
-                });
-                step.flatten()
-            };
-            candidate.clock_step_ms = *self.clock_steps.entry(pid).or_insert_with(ask);
-        }
+        let ask = || {
+            let (proc, entries) = (Arc::clone(proc), sweep.entries.clone());
+            let step = bounded::run(LOOK_LIMIT, move || match observe(&proc, pid, &reader, &now) {
+                Observed::Process(_, dir) => witness::clock_step_ms(&proc, &dir, &entries, &now),
+                _ => None,
+            });
+            step.flatten()
+        };
+        *self.clock_steps.entry(pid).or_insert_with(ask)
     }
 
     fn reach(&self, found: &FoundLock, real_path: Option<&Path>) -> Reach {

@@ -210,7 +210,6 @@ pub fn process(program: &str, role: Role, ticks: StartTicks) -> Candidate {
         ns_pid: PID,
         life: Life::Alive,
         state: 'S',
-        kernel_thread: false,
         start_ticks: vec![ticks],
         time_namespace: TimeNamespace::Initial,
         started_at: Some(EpochMs(TAKEN.0 - MINUTE)),
@@ -236,11 +235,6 @@ pub fn successor() -> Candidate {
 /// Another program with the owner's pid.
 pub fn stranger() -> Candidate {
     process("postgres", Role::Other, OTHER_TICKS)
-}
-
-/// A thread of the kernel with the owner's pid.
-pub fn kernel_thread() -> Candidate {
-    Candidate { kernel_thread: true, ..process("kthreadd", Role::Other, OTHER_TICKS) }
 }
 
 impl Moved for Candidate {}

@@ -176,10 +176,10 @@ fn leases(length: i64) -> Vec<Case> {
 
 #[rustfmt::skip]
 fn equal_ticks() -> Vec<Case> {
-    let contradicted = || owner().started_after(MINUTE + 1, None);
+    let contradicted = || owner().started_after(MINUTE + 1, Some(0));
     vec![
         case(4, "alive, equal ticks", with_ticks().and(owner()), Active, OwnerAlive, Held),
-        case(4, "seen among others with that pid", with_ticks().and(kernel_thread()).and(stranger()).and(owner()), Active, OwnerAlive, Held),
+        case(4, "seen among others with that pid", with_ticks().and(stranger()).and(owner()), Active, OwnerAlive, Held),
         case(4, "in a time namespace of its own: one of two possible ticks is equal",
             with_ticks().and(Candidate { start_ticks: vec![OTHER_TICKS, TICKS], time_namespace: TimeNamespace::Shifted, ..owner() }), Active, OwnerAlive, Held),
         case(4, "a zombie leader with living threads", with_ticks().and(Candidate { state: 'Z', ..owner() }), Active, OwnerAlive, Held),
@@ -189,7 +189,13 @@ fn equal_ticks() -> Vec<Case> {
         case(4, "in a container", with_ticks().and(owner()).in_container(), Active, OwnerAlive, Held),
         case(4, "on a network filesystem", with_ticks().and(owner()).shared_with_other_kernels(), Active, OwnerAlive, Held),
         case(4, "while processes are hidden", with_ticks().and(owner()).restricted(), Active, OwnerAlive, Held),
-        case(4, "record and file exactly 60 s before the process", with_ticks().and(owner().started_after(MINUTE, None)), Active, OwnerAlive, Held),
+        case(4, "record and file exactly 60 s before the process", with_ticks().and(owner().started_after(MINUTE, Some(0))), Active, OwnerAlive, Held),
+        case(4, "record and file more than 60 s before the process, but the clock was stepped as far",
+            with_ticks().and(owner().started_after(MINUTE + 500, Some(500))), Active, OwnerAlive, Held),
+        case(4, "record and file more than 60 s and the step before the process",
+            with_ticks().and(owner().started_after(MINUTE + 501, Some(500))), Unverifiable, IdentityContradicted, LikelyHeld),
+        case(4, "record and file days before the process, and no witness: a board that boots without a clock",
+            with_ticks().and(owner().started_after(100 * HOUR, None)), Active, OwnerAlive, Held),
         case(4, "record and file more than 60 s before the process", with_ticks().and(contradicted()), Unverifiable, IdentityContradicted, LikelyHeld),
         case(4, "only the record before it", with_ticks().and(contradicted()).times(|times| times.record_born = Some(NOW)), Active, OwnerAlive, Held),
         case(4, "only the file before it", with_ticks().undated().and(contradicted()), Active, OwnerAlive, Held),
@@ -205,14 +211,11 @@ fn no_ticks() -> Vec<Case> {
     let nameless = || Candidate { role: Role::Unreadable, program: None, ..stranger() };
     vec![
         case(5, "no runtime among the carriers", without_ticks().and(stranger()), Unverifiable, CarrierNotJavascript, LikelyStale),
-        case(5, "a kernel thread", without_ticks().and(kernel_thread()), Unverifiable, CarrierNotJavascript, LikelyStale),
-        case(5, "a kernel thread that is named like a runtime",
-            without_ticks().and(Candidate { role: Role::JavaScript, ..kernel_thread() }), Unverifiable, CarrierNotJavascript, LikelyStale),
         case(5, "no runtime, in a container", without_ticks().and(stranger()).in_container(), Unverifiable, CarrierNotJavascript, OutOfSight),
         case(5, "no runtime, on the container's own layer", without_ticks().and(stranger()).on_own_layer(), Unverifiable, CarrierNotJavascript, LikelyStale),
         case(5, "no runtime, single writer", without_ticks().and(stranger()).single_writer(), Unverifiable, CarrierNotJavascript, LikelyStale),
         case(5, "no runtime, single writer, where processes are hidden",
-            without_ticks().and(stranger()).single_writer().restricted(), Unverifiable, CarrierNotJavascript, OutOfSight),
+            without_ticks().and(stranger()).single_writer().restricted(), Unverifiable, OwnerHidden, OutOfSight),
         case(5, "started later by more than 30 s", without_ticks().and(later(1, Some(0))), Unverifiable, CarrierStartedLater, LikelyStale),
         case(5, "started later by exactly 30 s", without_ticks().and(later(0, Some(0))), Unverifiable, CarrierMayBeOwner, LikelyHeld),
         case(5, "started later by more than 30 s and the step", without_ticks().and(later(501, Some(500))), Unverifiable, CarrierStartedLater, LikelyStale),
@@ -228,7 +231,10 @@ fn no_ticks() -> Vec<Case> {
         case(5, "one started later, one before", without_ticks().and(later(1, Some(0))).and(successor()), Unverifiable, CarrierMayBeOwner, LikelyHeld),
         case(5, "a name that cannot be read counts as a runtime", without_ticks().and(nameless()), Unverifiable, CarrierMayBeOwner, LikelyHeld),
         case(5, "known to the kernel, not shown by /proc", without_ticks().and(Candidate::out_of_list(PID)), Unverifiable, CarrierMayBeOwner, LikelyHeld),
-        case(5, "started later, in a container: restarted", without_ticks().and(later(1, Some(0))).in_container(), Unverifiable, CarrierStartedLater, LikelyStale),
+        case(5, "started later, in a container: restarted, or a sidecar's namesake",
+            without_ticks().and(later(1, Some(0))).in_container(), Unverifiable, CarrierStartedLater, OutOfSight),
+        case(5, "started later, on the container's own layer", without_ticks().and(later(1, Some(0))).on_own_layer(), Unverifiable, CarrierStartedLater, LikelyStale),
+        case(5, "may be the owner, in a container", without_ticks().and(successor()).in_container(), Unverifiable, CarrierMayBeOwner, LikelyHeld),
         case(5, "started later, in a container, but it may be no runtime",
             without_ticks().and(nameless().started_after(HOUR, Some(0))).in_container(), Unverifiable, CarrierStartedLater, OutOfSight),
         case(5, "started later, in a container, but perhaps dead",
@@ -243,16 +249,13 @@ fn other_ticks() -> Vec<Case> {
     vec![
         case(6, "host", with_ticks().and(stranger()), Recycled, StartTicksDiffer, Proof),
         case(6, "host, an OpenClaw: program and age are no evidence", with_ticks().and(successor()), Recycled, StartTicksDiffer, Proof),
-        case(6, "host, a kernel thread", with_ticks().and(kernel_thread()), Recycled, StartTicksDiffer, Proof),
-        case(6, "host, a kernel thread with equal ticks owns nothing",
-            with_ticks().and(Candidate { start_ticks: vec![TICKS], ..kernel_thread() }), Recycled, StartTicksDiffer, Proof),
         case(6, "host, by one tick", with_ticks().and(Candidate { start_ticks: vec![StartTicks(TICKS.0 + 1)], ..owner() }), Recycled, StartTicksDiffer, Proof),
         case(6, "host, in a proc directory of another namespace", with_ticks().and(stranger()).from(ProcSource::Foreign), Recycled, StartTicksDiffer, Proof),
         case(6, "host, a carrier of another time namespace", with_ticks().and(stranger()).and(shifted()), Recycled, CheckpointPossible, LikelyStale),
         case(6, "own layer", with_ticks().and(stranger()).on_own_layer(), Recycled, StartTicksDiffer, Proof),
         case(6, "single writer", with_ticks().and(stranger()).single_writer(), Recycled, StartTicksDiffer, Proof),
         case(6, "own layer, a carrier of another time namespace", with_ticks().and(shifted()).on_own_layer(), Recycled, CheckpointPossible, LikelyStale),
-        case(6, "container, an OpenClaw of our own namespace", with_ticks().and(successor()).in_container(), Recycled, RestartedContainer, LikelyStale),
+        case(6, "container, an OpenClaw of our own namespace", with_ticks().and(successor()).in_container(), Recycled, RestartedContainer, OutOfSight),
         case(6, "container, some other program", with_ticks().and(stranger()).in_container(), Recycled, SharedVolume, OutOfSight),
         case(6, "container, some JavaScript", with_ticks().and(process("node", Role::JavaScript, OTHER_TICKS)).in_container(), Recycled, SharedVolume, OutOfSight),
         case(6, "container, an OpenClaw of a namespace below", with_ticks().and(Candidate { own_namespace: false, ..successor() }).in_container(), Recycled, SharedVolume, OutOfSight),

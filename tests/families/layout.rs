@@ -317,7 +317,7 @@ impl Layout {
         let (pid, ticks) = match owner {
             Owner::Living => (living.pid(), Some(living.ticks())),
             Owner::Dead => (dead_pid(), Some(living.ticks())),
-            Owner::Recycled => (living.pid(), Some(living.ticks() + 7)),
+            Owner::Recycled => (living.pid(), Some(living.ticks() - 7)),
             Owner::WithoutTicks => (living.pid(), None),
         };
         for spot in self.spots() {

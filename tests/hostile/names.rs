@@ -153,7 +153,7 @@ fn a_process_cannot_write_to_the_terminal_through_its_name() {
         let odd = Living(child);
         await_comm(odd.pid(), name);
         stage.lock("held", DEPS, Some(&record(odd.pid(), Some(odd.ticks()))));
-        stage.lock("recycled", DEPS, Some(&record(odd.pid(), Some(odd.ticks() + 1))));
+        stage.lock("recycled", DEPS, Some(&record(odd.pid(), Some(odd.ticks() - 1))));
         stage.lock("legacy", DEPS, Some(&record(odd.pid(), None)));
         let answer = look(stage.path(), &[stage.path()]);
         assert_eq!(answer.lock_at(format!("held/{DEPS}"))["classification"], "active", "{name:?}");

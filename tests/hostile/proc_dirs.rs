@@ -61,7 +61,7 @@ fn words(class: &str, reason: &str, leaning: &str) -> (String, String, String) {
 fn owners(living: &Living) -> Stage {
     let stage = Stage::new();
     stage.lock("alive", DEPS, Some(&record(living.pid(), Some(living.ticks()))));
-    stage.lock("recycled", DEPS, Some(&record(living.pid(), Some(living.ticks() + 7))));
+    stage.lock("recycled", DEPS, Some(&record(living.pid(), Some(living.ticks() - 7))));
     stage.lock("dead", DEPS, Some(&record(dead_pid(), Some(7))));
     stage.lock("legacy", DEPS, Some(&record(living.pid(), None)));
     stage.lock("missing", DEPS, None);

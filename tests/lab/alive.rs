@@ -26,7 +26,7 @@ fn a_containers_living_owner_is_active_from_the_host_and_from_inside() {
 }
 
 #[test]
-fn a_living_owner_whose_number_is_a_kernel_threads_on_the_host_is_active() {
+fn a_containers_number_that_is_a_kernel_threads_on_the_host_is_nobodys_but_its_owners() {
     if !have(&[Root, Host, Namespaces]) {
         return;
     }
@@ -38,11 +38,15 @@ fn a_living_owner_whose_number_is_a_kernel_threads_on_the_host_is_active() {
     let answer = on_host(stage.path());
     assert_eq!(verdict(&answer), "active owner-alive held host 0");
     assert_eq!(owner(&answer), (process.host_pid.into(), number.into()));
-    let lock = answer.lock();
-    let sightings = lock["sightings"].as_array().unwrap();
-    assert!(sightings.iter().any(|s| s["kernel_thread"] == true && s["host_pid"] == number), "{lock}");
     container.kill(process);
-    assert_eq!(verdict(&on_host(stage.path())), "stale-recycled-pid start-ticks-differ PROOF host 1");
+    // The kernel thread never was that container's process: the number has not been given again.
+    for ticks in [Some(process.ticks), None] {
+        lock(stage.path(), &record(number, ticks));
+        let answer = on_host(stage.path());
+        assert_eq!(verdict(&answer), "stale-dead-pid no-such-process PROOF host 1");
+        assert_eq!(answer.lock()["sightings"].as_array().unwrap().len(), 0);
+        assert_eq!(answer.lock()["explanation"], format!("no living process has pid {number}"));
+    }
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn the_hosts_proc_in_a_container_shows_the_hosts_owners() {
     };
     lock(stage.path(), &record(process.pid(), Some(process.ticks())));
     assert_eq!(both(), "active owner-alive held host 0");
-    lock(stage.path(), &record(process.pid(), Some(process.ticks() + 1)));
+    lock(stage.path(), &record(process.pid(), Some(process.ticks() - 1)));
     assert_eq!(both(), "stale-recycled-pid start-ticks-differ PROOF host 1");
     lock(stage.path(), &record(dead_pid(), Some(77)));
     assert_eq!(both(), "stale-dead-pid no-such-process PROOF host 1");

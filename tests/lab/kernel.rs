@@ -257,7 +257,7 @@ fn a_gateway_of_a_sibling_container_is_known_by_its_coordinator() {
             assert!(!answer.out().contains("removed "), "{name} {more:?}: {}", answer.out());
         }
         gateways.kill(holder);
-        assert_eq!(scan(&[]), "stale-recycled-pid restarted-container likely-stale namespace 1", "{name}");
+        assert_eq!(scan(&[]), "stale-recycled-pid restarted-container out-of-sight namespace 1", "{name}");
         assert_eq!(scan(&[single]), "stale-recycled-pid start-ticks-differ PROOF namespace 1", "{name}");
         let answer = repair(&[single, &at]);
         assert_eq!((answer.code(), lock.exists()), (0, false), "{name}: {}{}", answer.out(), answer.err());

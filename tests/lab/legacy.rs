@@ -94,6 +94,9 @@ fn a_runtime_that_started_long_after_the_lock_leans_to_stale_if_a_clock_witness_
     assert_eq!(host.scan(&[&old]).lock()["reason"], "carrier-started-later");
     container.sh("umount -l /dev");
     assert_eq!(verdict(&host.scan(&[&old])), held);
+    // Equal ticks, and no witness: a board without a clock writes such records at each boot.
+    rewrite(&mut host, &text(Some(node.ticks), LONG_AGO));
+    assert_eq!(verdict(&host.scan(&[&old])), "active owner-alive held host 0");
 }
 
 /// A filesystem whose lock was born long ago: no program can set a birth, so its image is edited.

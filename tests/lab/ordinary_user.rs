@@ -17,7 +17,7 @@ fn an_ordinary_user_gets_the_same_four_classes_and_proofs_as_root() {
         ("openclaw-2026.4.29-aaaaaaaaaaaa", record(pid, Some(ticks)), "active owner-alive held host 1"),
         (
             "openclaw-2026.4.29-bbbbbbbbbbbb",
-            record(pid, Some(ticks + 1)),
+            record(pid, Some(ticks - 1)),
             "stale-recycled-pid start-ticks-differ PROOF host 1",
         ),
         (

@@ -55,7 +55,7 @@ fn pid_7_of_a_fresh_container_is_not_pid_7_of_the_last_one() {
 }
 
 #[test]
-fn a_restarted_gateway_that_got_its_old_pid_leans_to_stale() {
+fn a_restarted_gateway_cannot_be_told_from_a_living_sidecar_with_the_same_pid() {
     if !have(&[Root, Namespaces]) {
         return;
     }
@@ -63,8 +63,38 @@ fn a_restarted_gateway_that_got_its_old_pid_leans_to_stale() {
     let mut container = Container::new(&bench, stage.path());
     container.sh("ln -s $(command -v sleep) /usr/local/bin/openclaw-gateway");
     let gateway = container.spawn_at(7, "/usr/local/bin/openclaw-gateway 1000");
-    lock(stage.path(), &record(7, Some(gateway.ticks + 5)));
+    lock(stage.path(), &record(7, Some(gateway.ticks - 5)));
     let answer = container.scan(&["/vol"]);
-    assert_eq!(verdict(&answer), "stale-recycled-pid restarted-container likely-stale namespace 1");
+    assert_eq!(verdict(&answer), "stale-recycled-pid restarted-container out-of-sight namespace 1");
     assert_eq!(answer.lock()["sightings"][0]["role"], "openclaw");
+}
+
+/// A gateway and its sidecar: each has a PID namespace of its own, the same pid, and one volume.
+#[test]
+fn a_living_sidecars_lock_is_not_taken_by_a_gateway_with_the_same_pid() {
+    if !have(&[Root, Host, Namespaces]) {
+        return;
+    }
+    let (bench, stage) = (Bench::new(), stage());
+    let as_openclaw = |container: &mut Container, title: &str| {
+        container.sh(&format!("ln -sf $(command -v sleep) /usr/local/bin/{title}"));
+        container.spawn_at(7, &format!("/usr/local/bin/{title} 1000"))
+    };
+    let mut sidecar = Container::new(&bench, stage.path());
+    let owner = as_openclaw(&mut sidecar, "openclaw");
+    let mut gateway = Container::new(&bench, stage.path());
+    let namesake = as_openclaw(&mut gateway, "openclaw-gateway");
+    if namesake.ticks == owner.ticks {
+        gateway.recycle(namesake, "/usr/local/bin/openclaw-gateway 1000");
+    }
+    let file = lock(stage.path(), &record(7, Some(owner.ticks))).join("owner.json");
+    let removed = gateway.run(&["repair", "/vol", "--yes", "--json"]);
+    assert!(file.exists(), "a living sidecar's lock was removed: {}", removed.out());
+    assert_eq!(removed.code(), 1);
+    let answer = gateway.scan(&["/vol"]);
+    assert_eq!(verdict(&answer), "stale-recycled-pid restarted-container out-of-sight namespace 1");
+    let lock = answer.lock();
+    assert!(lock["explanation"].as_str().unwrap().contains("sidecar"), "{lock}");
+    assert!(lock["next_step"].as_str().unwrap().contains("--assume-single-writer"), "{lock}");
+    assert_eq!(verdict(&on_host(stage.path())), "active owner-alive held host 0");
 }

@@ -36,7 +36,7 @@ fn a_reader_in_a_shifted_time_namespace_recognises_an_ordinary_writer() {
     lock(stage.path(), &record(process.pid(), Some(process.ticks())));
     let shifted = Container::shifted(1000);
     assert_eq!(verdict(&shifted.scan(&[stage.path()])), "active owner-alive held host 0");
-    lock(stage.path(), &record(process.pid(), Some(process.ticks() + 1)));
+    lock(stage.path(), &record(process.pid(), Some(process.ticks() - 1)));
     let answer = shifted.scan(&[stage.path()]);
     assert_eq!(verdict(&answer), "stale-recycled-pid start-ticks-differ PROOF host 1");
 }

@@ -482,7 +482,6 @@ pub fn living(pid: u32) -> Candidate {
         ns_pid: pid,
         life: Life::Alive,
         state: 'S',
-        kernel_thread: false,
         start_ticks: vec![StartTicks(u64::from(pid))],
         time_namespace: TimeNamespace::Initial,
         started_at: None,
