@@ -169,15 +169,18 @@ pub(crate) enum Guard {
 }
 
 /// Looks for the guard of the lock `name` in `parent` (OpenClaw 2026.7.2-beta.7 and later).
-pub(crate) fn guard(parent: &Dir, name: &OsStr) -> Guard {
+///
+/// Errors: those of statx(2) but `ENOENT`, and but that such a name is too long for any guard.
+pub(crate) fn guard(parent: &Dir, name: &OsStr) -> Result<Guard, Errno> {
     /// A guard that is older, in milliseconds, was left by a reclaimer that died.
     const LEFT_MS: i64 = 30_000;
     match parent.meta_of(beside(name, ".reclaim").as_bytes()) {
-        Err(_) => Guard::Absent,
-        Ok(guard) => match guard.modified {
+        Err(Errno::NOENT | Errno::NAMETOOLONG) => Ok(Guard::Absent),
+        Err(errno) => Err(errno),
+        Ok(guard) => Ok(match guard.modified {
             Some(since) if clock::read().wall.since_ms(since) >= LEFT_MS => Guard::Left,
             _ => Guard::Young,
-        },
+        }),
     }
 }
 

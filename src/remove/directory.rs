@@ -122,7 +122,7 @@ fn confirm(removal: &Removal<'_>, parent: &Dir, lock: &Dir, pinned: &Meta) -> Re
         let why = format!("another empty lock directory took its name in the same instant and was removed; {then}");
         return Err(Outcome::new(OutcomeKind::Failed, why));
     }
-    Ok(super::removed(parent))
+    super::removed(parent, removal.lock.name(), &[Some(*pinned)])
 }
 
 /// Makes a directory as the judged one was. Owner and mode are set through a descriptor: the

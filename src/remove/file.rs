@@ -16,23 +16,20 @@
 #![expect(clippy::disallowed_methods, reason = "one of the two places that remove")]
 
 use super::outcome::{Outcome, OutcomeKind};
+use super::stand_in::{StandIn, insist, left_beside, look, name_beside};
 use super::turn::{may_be_removed, take_turn};
 use super::{Removal, Step, act, changed};
-use crate::discover::lock::{self, Guard, LockReading, beside};
+use crate::discover::lock::{self, Guard, LockReading};
 use crate::process::identity;
 use crate::stand_in;
 use crate::sys::kernel_lock::{self, KernelHold};
-use crate::sys::tree::{self, Dir, Meta};
+use crate::sys::tree::{self, Dir, Meta, ReadError};
+use crate::sys::words;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, Uid};
 use rustix::io::Errno;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-
-/// What the name of a stand-in ends with, until it has taken the lock's.
-const SUFFIX: &str = ".openclaw-doctor";
-/// How often what was exchanged out is put back, should it be replaced each time.
-const PUT_BACK_LIMIT: usize = 16;
 
 /// Removes the lock file of this removal from its open parent.
 pub(super) fn remove(removal: &mut Removal<'_>, parent: &Dir) -> Result<Outcome, Outcome> {
@@ -62,21 +59,13 @@ pub(super) fn remove(removal: &mut Removal<'_>, parent: &Dir) -> Result<Outcome,
     removal.announce(&reading)?;
     (removal.at)(Step::Judged);
 
-    let stand_in = StandIn::make(parent, name, &pinned);
+    let stand_in = stand_in(parent, name, &pinned)?;
     (removal.at)(Step::StandInMade);
     let taken = removal.take_away(parent, &pinned, stand_in.as_ref());
-    let cleared = stand_in.map_or(Ok(()), |stand_in| stand_in.discard(parent));
-    taken?;
-    cleared.map_err(act("the lock is removed, but not what stood in for it"))?;
+    let cleared = stand_in.as_ref().map_or(Ok(()), |stand_in| stand_in.discard(parent));
+    super::both(taken, cleared)?;
     (removal.at)(Step::Removed);
-
-    let keeps_link_counts = found.filesystem.is_some_and(|filesystem| filesystem.drops_links_of_removed());
-    match pin.meta() {
-        Ok(meta) if keeps_link_counts && meta.links >= pinned.links => {
-            Err(Outcome::new(OutcomeKind::Failed, "the judged lock still has its name; look at its directory by hand"))
-        }
-        _ => Ok(super::removed(parent)),
-    }
+    super::removed(parent, name, &[Some(pinned), stand_in.as_ref().map(|stand_in| stand_in.meta)])
 }
 
 /// The kernel has the last word, whoever gave his: a file that is itself locked is another
@@ -102,6 +91,15 @@ fn is_flocked(parent: &Dir, name: &OsStr) -> bool {
     }
 }
 
+/// No OpenClaw is clearing the lock behind a guard at this moment.
+fn not_being_cleared(parent: &Dir, lock: &OsStr) -> Result<(), Outcome> {
+    match insist(|| lock::guard(parent, lock)) {
+        Ok(Guard::Absent | Guard::Left) => Ok(()),
+        Ok(Guard::Young) => Err(changed("an OpenClaw is clearing it at this moment; scan again")),
+        Err(errno) => Err(Outcome::errno("cannot tell whether an OpenClaw is clearing it", errno)),
+    }
+}
+
 fn read(removal: &Removal<'_>, parent: &Dir) -> Result<LockReading, Outcome> {
     let reading = lock::read(parent, removal.lock.name(), removal.lock.kind()).map_err(act("cannot read the lock"))?;
     reading.ok_or_else(|| changed("another lock stands at its path now"))
@@ -123,169 +121,132 @@ impl Removal<'_> {
             Err(errno) => return Err(Outcome::errno("cannot exchange the lock", errno)),
         }
         (self.at)(Step::Exchanged);
-        let moved = lock::read(parent, &stand_in.name, self.lock.kind());
-        match moved {
+        match insist(|| lock::read(parent, &stand_in.name, self.lock.kind())) {
             Ok(Some(moved)) if moved.meta.same_file(pinned) && self.unchanged(&moved).is_ok() => {}
-            _ => return Err(stand_in.put_back(parent)),
+            Ok(_) | Err(Errno::NOENT) => return Err(stand_in.put_back(parent)),
+            Err(errno) => {
+                let failure = stand_in.cannot("look at what was exchanged out", errno);
+                return Err(stand_in.put_back_after(parent, failure));
+            }
         }
         // Looked for after the exchange: a reclaimer that compared the lock before it has its guard
         // up until it has deleted, by path, and the name must not go to a new owner before that.
-        if lock::guard(parent, self.lock.name()) == Guard::Young {
-            let put = stand_in.put_back(parent);
-            let why = "an OpenClaw is clearing it at this moment; scan again";
-            return Err(if put.kind == OutcomeKind::Changed { changed(why) } else { put });
-        }
+        not_being_cleared(parent, self.lock.name()).map_err(|why| stand_in.put_back_after(parent, why))?;
         (self.at)(Step::Known);
-        stand_in.step_down(parent, pinned)
+        step_down(stand_in, parent, pinned)
     }
 
     /// Without an exchange: the smallest window that is left.
     fn unlink_checked(&mut self, parent: &Dir, pinned: &Meta) -> Result<(), Outcome> {
-        if lock::guard(parent, self.lock.name()) == Guard::Young {
-            return Err(changed("an OpenClaw is clearing it at this moment; scan again"));
-        }
+        not_being_cleared(parent, self.lock.name())?;
         self.same_name(parent, pinned)?;
         (self.at)(Step::Checked);
         rustix::fs::unlinkat(parent, self.lock.name(), AtFlags::empty()).map_err(act("cannot remove the lock"))
     }
 }
 
-/// A file that takes the lock's name for as long as nothing else may have it.
-struct StandIn {
-    /// The name under which it was made; after the exchange, that of what was exchanged out.
-    name: OsString,
-    /// The lock's name.
-    lock: OsString,
-    meta: Meta,
-    /// Held to the end: its inode number is given to no other file.
-    _file: OwnedFd,
+/// Makes the stand-in of a lock file; `None` where the directory does not take one, or something
+/// in the way has its name.
+fn stand_in(parent: &Dir, lock: &OsStr, like: &Meta) -> Result<Option<StandIn>, Outcome> {
+    let name = name_beside(lock);
+    clear_leftover(parent, &name, lock).map_err(act("cannot clear what an earlier run left beside the lock"))?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = match rustix::fs::openat(parent, &name, flags, Mode::RUSR | Mode::WUSR) {
+        Ok(file) => file,
+        Err(Errno::EXIST) => return Ok(None),
+        Err(errno) if takes_none(errno) => return Ok(None),
+        Err(errno) => return Err(Outcome::errno("cannot make what stands in for the lock", errno)),
+    };
+    let failed = match fill(&file, like) {
+        Ok(meta) => {
+            let lock = lock.to_owned();
+            return Ok(Some(StandIn { name, lock, meta, fd: file, removal: AtFlags::empty() }));
+        }
+        Err(errno) => errno,
+    };
+    // What cannot be completed would be taken for a lock of nobody's.
+    if let Err(errno) = insist(|| rustix::fs::unlinkat(parent, &name, AtFlags::empty())) {
+        let why = format!("cannot clear up: {}; {}", words(errno), left_beside(&name));
+        return Err(Outcome::new(OutcomeKind::Failed, why));
+    }
+    if takes_none(failed) { Ok(None) } else { Err(Outcome::errno("cannot write what stands in for the lock", failed)) }
 }
 
-impl StandIn {
-    /// Makes one; `None` where the directory does not allow it or something in the way has that name.
-    fn make(parent: &Dir, lock: &OsStr, like: &Meta) -> Option<Self> {
-        let name = beside(lock, SUFFIX);
-        clear_leftover(parent, &name, lock);
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(parent, &name, flags, Mode::RUSR | Mode::WUSR).ok()?;
-        if let Some(meta) = fill(&file, like) {
-            return Some(Self { name, lock: lock.to_owned(), meta, _file: file });
+/// Whether a directory, a disk or a limit (`RLIMIT_FSIZE`) takes no new file: no passing failure.
+fn takes_none(errno: Errno) -> bool {
+    use Errno as E;
+    matches!(errno, E::NOSPC | E::DQUOT | E::FBIG | E::ACCESS | E::PERM | E::ROFS | E::NOSYS | E::OPNOTSUPP)
+}
+
+/// Frees the lock's name. The stand-in is moved over the judged file, so that one call removes
+/// the one and frees the other, and shows what it was that had the name.
+fn step_down(stand_in: &StandIn, parent: &Dir, judged: &Meta) -> Result<(), Outcome> {
+    let stands = stand_in.stands_at(parent, &stand_in.lock);
+    if !stands.map_err(|errno| stand_in.put_back_after(parent, stand_in.cannot("look at the lock's name", errno)))? {
+        return stand_in.remove_judged(parent, judged);
+    }
+    match stand_in.rename_over(parent) {
+        Ok(()) => {}
+        Err(Errno::NOENT) => return stand_in.remove_judged(parent, judged),
+        Err(errno) => return Err(stand_in.put_back_after(parent, Outcome::errno("cannot remove the lock", errno))),
+    }
+    // As long as it has a name, it is under that to which it was moved.
+    let moved = stand_in.stands_at(parent, &stand_in.name);
+    let links = || insist(|| tree::stat(&stand_in.fd, b"", AtFlags::EMPTY_PATH)).map(|meta| meta.links > 0);
+    match moved.or_else(|_| links()) {
+        Ok(true) => Ok(()),
+        // Some release clears a lock without a pid at once. It did, and took the lock.
+        Ok(false) => stand_in
+            .put_if_free(parent)
+            .map_err(|errno| stand_in.cannot("put back another owner's lock, which has lost its name", errno)),
+        Err(errno) => {
+            let failure = stand_in.cannot("tell what was moved out of the lock's name", errno);
+            let _ = stand_in.put_if_free(parent);
+            Err(failure)
         }
-        // What cannot be completed would be taken for a lock of nobody's.
-        let _ = rustix::fs::unlinkat(parent, &name, AtFlags::empty());
-        None
-    }
-
-    fn stands_at(&self, parent: &Dir, name: &OsStr) -> bool {
-        parent.meta_of(name.as_bytes()).is_ok_and(|meta| meta.same_file(&self.meta))
-    }
-
-    fn exchange(&self, parent: &Dir) -> Result<(), Errno> {
-        rustix::fs::renameat_with(parent, &self.name, parent, &self.lock, RenameFlags::EXCHANGE)
-    }
-
-    /// Gives what was exchanged out its name again, unless somebody has the name.
-    fn put_if_free(&self, parent: &Dir) -> Result<(), Errno> {
-        rustix::fs::renameat_with(parent, &self.name, parent, &self.lock, RenameFlags::NOREPLACE)
-    }
-
-    /// Frees the lock's name. The stand-in is moved over the judged file, so that one call removes
-    /// the one and frees the other, and shows what it was that had the name.
-    fn step_down(&self, parent: &Dir, judged: &Meta) -> Result<(), Outcome> {
-        if self.stands_at(parent, &self.lock) {
-            match rustix::fs::renameat(parent, &self.lock, parent, &self.name) {
-                Ok(()) if self.stands_at(parent, &self.name) => return Ok(()),
-                // Some release clears a lock without a pid at once. It did, and took the lock.
-                Ok(()) => {
-                    return self
-                        .put_if_free(parent)
-                        .map_err(act("another owner's lock has lost its name; putting it back"));
-                }
-                Err(Errno::NOENT) => {}
-                Err(errno) => {
-                    let _ = self.put_back(parent);
-                    return Err(Outcome::errno("cannot remove the lock", errno));
-                }
-            }
-        }
-        // Its name belongs to somebody else already, or to nobody: what is left is the judged file.
-        if parent.meta_of(self.name.as_bytes()).is_ok_and(|left| left.same_file(judged)) {
-            rustix::fs::unlinkat(parent, &self.name, AtFlags::empty()).map_err(act("cannot remove the lock"))?;
-        }
-        Ok(())
-    }
-
-    /// Somebody took the lock in the last instant and still holds it, or rewrote its record.
-    fn put_back(&self, parent: &Dir) -> Outcome {
-        for _ in 0..PUT_BACK_LIMIT {
-            let put = match parent.meta_of(self.lock.as_bytes()) {
-                Ok(standing) if standing.same_file(&self.meta) => match self.exchange(parent) {
-                    Ok(()) if self.stands_at(parent, &self.name) => Ok(()),
-                    // The stand-in was cleared and the name taken since the look: the newest stays.
-                    Ok(()) => {
-                        let _ = self.exchange(parent);
-                        continue;
-                    }
-                    Err(errno) => Err(errno),
-                },
-                // Whoever cleared the stand-in took it for another's. If it was the owner's own
-                // release, a lock that nobody holds stays: that is mended, two owners are not.
-                Err(Errno::NOENT) => self.put_if_free(parent),
-                // The stand-in was cleared and the lock taken: what was exchanged out has lost its name.
-                Ok(_) => rustix::fs::unlinkat(parent, &self.name, AtFlags::empty()),
-                Err(errno) => Err(errno),
-            };
-            match put {
-                Ok(()) => return changed("it was taken again meanwhile; the new lock is whole"),
-                Err(Errno::NOENT | Errno::EXIST) => {}
-                Err(errno) => return Outcome::errno("cannot put back the lock of another owner", errno),
-            }
-        }
-        Outcome::new(OutcomeKind::Failed, "the lock changes hands faster than it can be put back; scan again")
-    }
-
-    /// Takes it away from the name under which it was made; another file of that name is left.
-    fn discard(&self, parent: &Dir) -> Result<(), Errno> {
-        if self.stands_at(parent, &self.name) {
-            rustix::fs::unlinkat(parent, &self.name, AtFlags::empty())?;
-        }
-        Ok(())
     }
 }
 
 /// Writes the stand-in, and makes it one that the lock's owner can read.
-fn fill(file: &OwnedFd, like: &Meta) -> Option<Meta> {
-    let text = stand_in::write(identity::own(), crate::sys::clock::read().wall)?;
-    if rustix::io::write(file, text.as_bytes()).ok()? != text.len() {
-        return None;
+fn fill(file: &OwnedFd, like: &Meta) -> Result<Meta, Errno> {
+    let text = stand_in::write(identity::own(), crate::sys::clock::read().wall).ok_or(Errno::NOSPC)?;
+    if insist(|| rustix::io::write(file, text.as_bytes()))? != text.len() {
+        return Err(Errno::NOSPC);
     }
     let mut mode = u32::from(like.mode) & 0o777;
     let own = rustix::process::geteuid().as_raw() == like.uid;
-    if !own && rustix::fs::fchown(file, Some(Uid::from_raw(like.uid)), Some(Gid::from_raw(like.gid))).is_err() {
+    let give = || rustix::fs::fchown(file, Some(Uid::from_raw(like.uid)), Some(Gid::from_raw(like.gid)));
+    if !own && insist(give).is_err() {
         mode |= 0o444;
     }
-    rustix::fs::fchmod(file, Mode::from_raw_mode(mode)).ok()?;
-    tree::stat(file, b"", AtFlags::EMPTY_PATH).ok()
+    insist(|| rustix::fs::fchmod(file, Mode::from_raw_mode(mode)))?;
+    insist(|| tree::stat(file, b"", AtFlags::EMPTY_PATH))
 }
 
 /// Clears up after a doctor that was killed. It is our turn in this directory, so that no other
 /// is at work. If its stand-in has the lock's name, what was exchanged out is put back first: it
 /// may be a living lock. What lies there without that is in nobody's way: an unfinished stand-in,
 /// or a lock whose stand-in OpenClaw has cleared since. Only this program uses the name.
-fn clear_leftover(parent: &Dir, name: &OsStr, lock: &OsStr) {
-    let is_stand_in = |name: &OsStr| {
-        let read = parent.read_file(name.as_bytes(), stand_in::MAX_BYTES);
-        read.is_ok_and(|(meta, bytes)| meta.links == 1 && stand_in::is_stand_in(&bytes))
+fn clear_leftover(parent: &Dir, name: &OsStr, lock: &OsStr) -> Result<(), Errno> {
+    let is_stand_in = |name: &OsStr| match parent.read_file(name.as_bytes(), stand_in::MAX_BYTES) {
+        Ok((meta, bytes)) => Ok(meta.links == 1 && stand_in::is_stand_in(&bytes)),
+        Err(ReadError::System(Errno::NOENT) | ReadError::Symlink | ReadError::NotRegular | ReadError::TooLarge(_)) => {
+            Ok(false)
+        }
+        Err(ReadError::System(errno)) => Err(errno),
     };
-    let Ok(left) = parent.meta_of(name.as_bytes()) else { return };
+    let Some(left) = look(parent, name)? else { return Ok(()) };
     if left.kind != FileType::RegularFile || left.links != 1 {
-        return;
+        return Ok(());
     }
-    if !is_stand_in(name) && is_stand_in(lock) {
-        let back = rustix::fs::renameat_with(parent, name, parent, lock, RenameFlags::EXCHANGE);
-        if back.is_err() || !is_stand_in(name) {
-            return;
+    if !insist(|| is_stand_in(name))? && insist(|| is_stand_in(lock))? {
+        rustix::fs::renameat_with(parent, name, parent, lock, RenameFlags::EXCHANGE)?;
+        if !insist(|| is_stand_in(name))? {
+            return Ok(());
         }
     }
-    let _ = rustix::fs::unlinkat(parent, name, AtFlags::empty());
+    match insist(|| rustix::fs::unlinkat(parent, name, AtFlags::empty())) {
+        Err(Errno::NOENT) => Ok(()),
+        told => told,
+    }
 }

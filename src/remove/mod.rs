@@ -6,6 +6,7 @@
 mod directory;
 mod file;
 mod outcome;
+mod stand_in;
 mod turn;
 
 pub use outcome::{Outcome, OutcomeKind};
@@ -18,6 +19,7 @@ use crate::sys::words;
 use crate::verdict::Verdict;
 use crate::warrant::Warrant;
 use rustix::io::Errno;
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
@@ -97,7 +99,7 @@ impl Removal<'_> {
 
     fn same_name(&self, parent: &Dir, pinned: &Meta) -> Result<(), Outcome> {
         let name = self.lock.name().as_bytes();
-        let standing = parent.meta_of(name).map_err(act("cannot look at the lock's name"))?;
+        let standing = stand_in::insist(|| parent.meta_of(name)).map_err(act("cannot look at the lock's name"))?;
         if standing.same_file(pinned) { Ok(()) } else { Err(changed("another lock stands at its path now")) }
     }
 
@@ -122,12 +124,39 @@ fn changed(why: &str) -> Outcome {
     Outcome::new(OutcomeKind::Changed, why)
 }
 
-fn removed(parent: &Dir) -> Outcome {
-    match rustix::fs::fsync(parent) {
+/// What failed counts; what failed besides is told too.
+fn both(taken: Result<(), Outcome>, cleared: Result<(), Outcome>) -> Result<(), Outcome> {
+    match (taken, cleared) {
+        (Ok(()), told) | (told, Ok(())) => told,
+        (Err(why), Err(left)) => {
+            let told =
+                if why.detail.contains(&left.detail) { why.detail } else { format!("{}; {}", why.detail, left.detail) };
+            Err(Outcome::new(OutcomeKind::Failed, told))
+        }
+    }
+}
+
+/// The end of a removal: its name stands for none of `ours` any more, the judged lock and what
+/// stood in for it, which are all held open, so that nobody else has their inode numbers.
+fn removed(parent: &Dir, name: &OsStr, ours: &[Option<Meta>]) -> Result<Outcome, Outcome> {
+    let failed = |why: String| Err(Outcome::new(OutcomeKind::Failed, why));
+    match stand_in::look(parent, name) {
+        Ok(Some(standing)) if ours.iter().flatten().any(|meta| standing.same_file(meta)) => {
+            return failed("its name is not free after all the steps of its removal; run again".to_owned());
+        }
+        Ok(_) => {}
+        Err(errno) => {
+            let cause = words(errno);
+            return failed(format!(
+                "it was taken away, but whether its name is free cannot be told: {cause}; scan again"
+            ));
+        }
+    }
+    Ok(match rustix::fs::fsync(parent) {
         Ok(()) => Outcome::new(OutcomeKind::Removed, ""),
         // It is gone; whether it stays gone after a power cut is another matter.
         Err(errno) => {
             Outcome::new(OutcomeKind::Removed, format!("but not yet on disk: fsync of its directory: {}", words(errno)))
         }
-    }
+    })
 }

@@ -72,7 +72,7 @@ fn is_guarded(world: &World, found: &FoundLock, root: Option<&RootReport>) -> bo
     let parent = found.below.parent().unwrap_or(Path::new(""));
     let opened =
         root.and_then(|root| root.spec.open(world.proc.as_deref()).ok()?.open_below(parent, found.crossing).ok());
-    opened.is_some_and(|parent| guard(&parent, found.name()) == Guard::Left)
+    opened.is_some_and(|parent| guard(&parent, found.name()) == Ok(Guard::Left))
 }
 
 /// The directory of a lock and those above it: up to its root, and above that one too, since a
