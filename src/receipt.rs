@@ -9,15 +9,17 @@ use crate::remove::Outcome;
 use crate::report::bytes::hex_if_not_text;
 use crate::report::json::write_line;
 use crate::scan::JudgedLock;
-use crate::sys::clock;
+use crate::sys::tree::stat;
+use crate::sys::{clock, words};
 use crate::units::EpochMs;
 use crate::verdict::{Classification, Reason};
 use crate::warrant::Basis;
 use rustix::fd::OwnedFd;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use serde::Serialize;
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -28,6 +30,36 @@ pub const RECEIPT_SCHEMA: &str = "openclaw-doctor/receipt/v1";
 #[derive(Debug)]
 pub struct Receipt {
     file: OwnedFd,
+}
+
+/// Why a file is not taken for a receipt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfit {
+    /// A system call failed.
+    System(Errno),
+    /// It was there already and belongs to this user.
+    OtherUser(u32),
+    /// It was there already and has another name.
+    OtherName,
+    /// It is neither a regular file nor a terminal nor a pipe.
+    NotRegular,
+}
+
+impl Unfit {
+    /// Why, and what to do, to follow the file's name.
+    #[must_use]
+    pub fn sentence(self) -> String {
+        match self {
+            Self::System(errno) => format!("cannot be opened: {}", words(errno)),
+            Self::OtherUser(uid) => format!(
+                "was there before and belongs to uid {uid}, who could read or change it; name a file of your own"
+            ),
+            Self::OtherName => {
+                "was there before and has a second name (a hard link); name a file that is not there yet".to_owned()
+            }
+            Self::NotRegular => "is neither a regular file nor a terminal nor a pipe; name a regular file".to_owned(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -64,13 +96,40 @@ enum What<'a> {
 }
 
 impl Receipt {
-    /// Opens the file for appending, and makes it if need be. A symbolic link is refused.
+    /// Opens the file for appending, and makes it if need be.
     ///
-    /// Errors: those of open(2).
-    pub fn open(path: &Path) -> Result<Self, Errno> {
-        let flags =
-            OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?;
+    /// What stands there already is looked at before it is opened: a receipt may hold records of
+    /// many users, and whoever made the file beforehand, in a directory where anybody may, could
+    /// read it, or have it written into a file of somebody else's. So it is a regular file of our
+    /// own with no other name, or a pipe of our own or a terminal. A symbolic link is not followed.
+    ///
+    /// Errors: why it is not taken.
+    pub fn open(path: &Path) -> Result<Self, Unfit> {
+        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let new = flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+        match rustix::fs::open(path, new, Mode::RUSR | Mode::WUSR) {
+            Ok(file) => return Ok(Self { file }),
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(Unfit::System(errno)),
+        }
+        let pinned = rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+        let pinned = pinned.map_err(Unfit::System)?;
+        let there = stat(&pinned, b"", AtFlags::EMPTY_PATH).map_err(Unfit::System)?;
+        let own = there.uid == rustix::process::geteuid().as_raw();
+        match there.kind {
+            FileType::Symlink => return Err(Unfit::System(Errno::LOOP)),
+            FileType::RegularFile if there.links > 1 => return Err(Unfit::OtherName),
+            FileType::RegularFile | FileType::Fifo if !own => return Err(Unfit::OtherUser(there.uid)),
+            FileType::RegularFile | FileType::Fifo | FileType::CharacterDevice => {}
+            FileType::Directory => return Err(Unfit::System(Errno::ISDIR)),
+            _ => return Err(Unfit::NotRegular),
+        }
+        // What was looked at is what is opened, whatever has its name by now.
+        let reopened = rustix::fs::open(format!("/proc/self/fd/{}", pinned.as_raw_fd()), flags, Mode::empty());
+        let file = reopened.map_err(Unfit::System)?;
+        if there.kind == FileType::CharacterDevice && !rustix::termios::isatty(&file) {
+            return Err(Unfit::NotRegular);
+        }
         Ok(Self { file })
     }
 

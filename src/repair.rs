@@ -4,6 +4,7 @@
 //! what became of every lock. Called by the command line and by tests. Removes only with a
 //! [`Warrant`], one lock at a time, and stops between two locks when told to.
 
+use crate::family::Form;
 use crate::plan::{Allowed, Intent, Left, plan};
 use crate::receipt::Receipt;
 use crate::remove::{Outcome, OutcomeKind, Removal};
@@ -17,6 +18,9 @@ use std::time::{Duration, Instant};
 const TURN_LIMIT: Duration = Duration::from_secs(2);
 /// And in all of a run: who holds every directory of a tree must not hold up the run for hours.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long an answer to who runs is good enough for one more bare directory.
+const FRESH: Duration = Duration::from_millis(100);
 
 /// Somebody to show things to and to ask.
 pub trait Console {
@@ -77,8 +81,8 @@ pub fn repair(
         };
         return intents.into_iter().map(|intent| Handled { basis: basis(&intent), intent, outcome: None }).collect();
     }
-    let (patience, receipt_failed) = (PATIENCE, None);
-    let mut act = Act { session, scan, receipt, console, stop, stopped: false, patience, receipt_failed };
+    let (patience, receipt_failed, looked) = (PATIENCE, None, None);
+    let mut act = Act { session, scan, receipt, console, stop, stopped: false, patience, receipt_failed, looked };
     // What needs no word first: who ends the run at a question has it done.
     let asks = |intent: &Intent| matches!(intent, Intent::Ask(_));
     let mut handled: Vec<(usize, Handled)> = Vec::new();
@@ -88,6 +92,18 @@ pub fn repair(
     }
     handled.sort_by_key(|(index, _)| *index);
     handled.into_iter().map(|(_, handled)| handled).collect()
+}
+
+/// What became of one lock, and on whose word; on nobody's where nothing was to be removed.
+struct Done {
+    basis: Option<Basis>,
+    outcome: Outcome,
+}
+
+impl From<Outcome> for Done {
+    fn from(outcome: Outcome) -> Self {
+        Self { basis: None, outcome }
+    }
 }
 
 struct Act<'a, 'b> {
@@ -101,13 +117,15 @@ struct Act<'a, 'b> {
     patience: Duration,
     /// Why the receipt cannot be written any more.
     receipt_failed: Option<String>,
+    /// When it was last asked who runs, since the scan.
+    looked: Option<Instant>,
 }
 
 impl Act<'_, '_> {
     fn handle(&mut self, lock: &JudgedLock, intent: Intent) -> Handled {
-        let (basis, outcome) = match &intent {
-            Intent::Leave(left) => (None, Outcome::new(OutcomeKind::HeldBack, left.sentence())),
-            Intent::Remove(warrant) => (Some(warrant.basis()), self.remove_unless_stopped(lock, warrant)),
+        let Done { basis, outcome } = match &intent {
+            Intent::Leave(left) => Outcome::new(OutcomeKind::HeldBack, left.sentence()).into(),
+            Intent::Remove(warrant) => self.remove_unless_stopped(lock, warrant),
             Intent::Ask(basis) => self.ask(lock, *basis),
         };
         if !matches!(intent, Intent::Leave(_)) {
@@ -121,32 +139,55 @@ impl Act<'_, '_> {
         self.stopped
     }
 
-    fn remove_unless_stopped(&mut self, lock: &JudgedLock, warrant: &Warrant) -> Outcome {
+    fn remove_unless_stopped(&mut self, lock: &JudgedLock, warrant: &Warrant) -> Done {
         if self.has_stopped() {
-            return not_attempted();
+            return Done { basis: Some(warrant.basis()), outcome: not_attempted() };
         }
-        self.remove(lock, warrant)
+        // A bare directory has nothing in it by which the next owner's could be told from it.
+        if lock.found.form == Form::EmptyDirectory {
+            if self.looked.is_none_or(|at| at.elapsed() > FRESH) {
+                self.look_again();
+            }
+            return self.remove_if_still_allowed(lock, warrant.basis());
+        }
+        self.remove_on(lock, warrant)
     }
 
-    fn ask(&mut self, lock: &JudgedLock, basis: Basis) -> (Option<Basis>, Outcome) {
+    fn ask(&mut self, lock: &JudgedLock, basis: Basis) -> Done {
         if self.has_stopped() {
-            return (None, not_attempted());
+            return not_attempted().into();
         }
         match self.console.ask(lock, self.scan) {
-            Reply::No => (None, Outcome::new(OutcomeKind::Declined, "")),
+            Reply::No => Outcome::new(OutcomeKind::Declined, "").into(),
             Reply::Stop => {
                 self.stopped = true;
-                (None, not_attempted())
+                not_attempted().into()
             }
             Reply::Yes => {
-                self.session.look_again();
-                let restraint = self.session.restraint(lock, self.scan);
-                match Warrant::new(lock.found.family, &lock.verdict, restraint.as_ref(), basis) {
-                    Some(warrant) => (Some(basis), self.remove(lock, &warrant)),
-                    None => (None, Outcome::new(OutcomeKind::HeldBack, "a running OpenClaw uses its directory now")),
-                }
+                self.look_again();
+                self.remove_if_still_allowed(lock, basis)
             }
         }
+    }
+
+    /// Asks who runs now.
+    fn look_again(&mut self) {
+        self.session.look_again();
+        self.looked = Some(Instant::now());
+    }
+
+    /// Removes a lock on this word, if what is known of who runs now allows it.
+    fn remove_if_still_allowed(&mut self, lock: &JudgedLock, basis: Basis) -> Done {
+        let restraint = self.session.restraint(lock, self.scan);
+        match Warrant::new(lock.found.family, &lock.verdict, restraint.as_ref(), basis) {
+            Some(warrant) => self.remove_on(lock, &warrant),
+            None => Outcome::new(OutcomeKind::HeldBack, "a running OpenClaw uses its directory now").into(),
+        }
+    }
+
+    /// The one place where a removal begins: its receipt and its report name the warrant's word.
+    fn remove_on(&mut self, lock: &JudgedLock, warrant: &Warrant) -> Done {
+        Done { basis: Some(warrant.basis()), outcome: self.remove(lock, warrant) }
     }
 
     fn remove(&mut self, lock: &JudgedLock, warrant: &Warrant) -> Outcome {

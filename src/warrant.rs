@@ -27,6 +27,7 @@ pub enum Basis {
 pub struct Warrant {
     basis: Basis,
     verdict: Verdict,
+    beside_openclaw: bool,
 }
 
 impl Warrant {
@@ -53,7 +54,16 @@ impl Warrant {
             Some(Restraint::SelfHealing(_) | Restraint::InUse(_)) => basis == Basis::Named,
         };
         let basis = if verdict.proof() && restraint.is_none() { Basis::Proof } else { basis };
-        (allowed && family_allows && unrestrained).then(|| Self { basis, verdict: verdict.clone() })
+        // Whatever else may keep a lock back, now or in a later release: somebody may be at it.
+        let beside_openclaw = !matches!(restraint, None | Some(Restraint::Recovery(_)));
+        let warrant = || Self { basis, verdict: verdict.clone(), beside_openclaw };
+        (allowed && family_allows && unrestrained).then(warrant)
+    }
+
+    /// Whether an OpenClaw that runs, or may run, could clear or take the lock at this moment.
+    #[must_use]
+    pub fn is_beside_openclaw(&self) -> bool {
+        self.beside_openclaw
     }
 
     /// Whose word it is.

@@ -347,3 +347,33 @@ fn a_yes_does_not_count_once_an_openclaw_uses_the_state_dir() {
         }
     }
 }
+
+/// The word in the report and the one in the receipt are of one warrant, also where what kept the
+/// lock back went while the question stood, so that a proof is enough.
+#[test]
+fn the_receipt_and_the_report_name_the_same_word() {
+    for stays in [false, true] {
+        let tree = Stage::new();
+        let state = tree.path().join(".openclaw");
+        let place = state.join("agents/main/agent");
+        std::fs::create_dir_all(&place).unwrap();
+        let lock = place.join("auth-profiles.json.lock");
+        std::fs::write(&lock, format!("{{\"pid\": {}, \"starttime\": 7}}", dead_pid())).unwrap();
+        let receipt = tree.path().join("receipt");
+        let gateway = gateway(tree.path(), "2026.9.6", &state);
+        let args = ["repair", "--json", "--assume-single-writer", "--lock"].map(OsStr::new);
+        let args = args.into_iter().chain([lock.as_os_str(), "--receipt".as_ref(), receipt.as_os_str()]);
+        let mut terminal = Doctor::own().in_terminal(args);
+        terminal.wait_for(ASKED);
+        let gateway = stays.then_some(gateway);
+        terminal.types("y\n");
+        let answer = terminal.end();
+        drop(gateway);
+        let judged = answer.lock();
+        assert_eq!((judged["outcome"].as_str(), answer.code()), (Some("removed"), 0), "{}", answer.out());
+        let text = std::fs::read_to_string(&receipt).unwrap();
+        let intent: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        assert_eq!(intent["consent"], judged["consent"], "{text}\n{}", answer.out());
+        assert_eq!(judged["consent"], if stays { "named" } else { "proof" }, "{}", answer.out());
+    }
+}

@@ -5,6 +5,8 @@
 
 #[path = "faults/files.rs"]
 mod files;
+#[path = "faults/receipts.rs"]
+mod receipts;
 mod support;
 #[path = "support/world.rs"]
 mod world;
@@ -274,20 +276,6 @@ fn nothing_is_removed_without_a_receipt_that_opens() {
         all_whole(&three);
     }
     assert!(!at.path().join("target").exists(), "the link was followed");
-}
-
-#[test]
-fn nothing_is_removed_without_a_receipt_that_can_be_written() {
-    let three = Three::new();
-    let answer = doctor(three.args(&["--yes".as_ref(), "--receipt".as_ref(), "/dev/full".as_ref()]));
-    assert_eq!(answer.code(), 4);
-    for lock in &three.locks {
-        let judged = answer.lock_at(lock);
-        let detail = judged["outcome_detail"].as_str().unwrap();
-        assert_eq!(judged["outcome"], "refused");
-        assert!(detail.contains("No space left") && detail.contains("nothing is removed without it"), "{detail}");
-    }
-    all_whole(&three);
 }
 
 fn lines(receipt: &Path) -> Vec<Value> {

@@ -19,6 +19,8 @@ use std::process::ExitCode;
 
 /// Wrong usage (docs/exit-codes.md).
 const USAGE: u8 = 2;
+/// The answer may miss something.
+const INCOMPLETE: u8 = 3;
 
 pub(crate) fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -30,6 +32,10 @@ pub(crate) fn run() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
         }
     };
+    if let Err(error) = openclaw_doctor::sys::signals::survive_file_size_limit() {
+        let _ = writeln!(io::stderr(), "openclaw-doctor: cannot catch signals: {error}");
+        return ExitCode::from(USAGE);
+    }
     let result = match &cli.command {
         Command::Scan(args) => scan::run(args, &cli.common),
         Command::Explain(args) => explain::run(args, &cli.common),
@@ -60,6 +66,8 @@ fn without_escapes(error: clap::Error) -> clap::Error {
 pub(crate) enum Failure {
     /// The answer could not be written.
     Output(io::Error),
+    /// What a repair did could not be told; its own exit code.
+    Untold(io::Error, u8),
     /// The arguments do not fit what is there: what, and what to do.
     Usage(String),
     /// The receipt cannot be opened: nothing was removed.
@@ -69,7 +77,8 @@ pub(crate) enum Failure {
 impl Failure {
     fn code(&self) -> u8 {
         match self {
-            Self::Output(_) => 3,
+            Self::Output(_) => INCOMPLETE,
+            Self::Untold(_, code) => INCOMPLETE.max(*code),
             Self::Usage(_) => USAGE,
             Self::Receipt(_) => 4,
         }
@@ -79,7 +88,7 @@ impl Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Output(error) => write!(f, "cannot write the answer: {error}"),
+            Self::Output(error) | Self::Untold(error, _) => write!(f, "cannot write the answer: {error}"),
             Self::Usage(message) | Self::Receipt(message) => f.write_str(&visible(message)),
         }
     }

@@ -9,7 +9,7 @@ use openclaw_doctor::evidence::ProcSource;
 use openclaw_doctor::explain as words;
 use openclaw_doctor::plan::{Allowed, Intent};
 use openclaw_doctor::quote::{visible, visible_path};
-use openclaw_doctor::receipt::Receipt;
+use openclaw_doctor::receipt::{Receipt, Unfit};
 use openclaw_doctor::remove::{Outcome, OutcomeKind};
 use openclaw_doctor::repair::{Console, Handled, How, Reply, exit_code, repair};
 use openclaw_doctor::report::json::write_pretty;
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &RepairArgs, common: &Common) -> Result<u8, Failure> {
     // From here on a signal ends the run between two locks; before, nothing has been changed.
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
-        signal_hook::flag::register(signal, Arc::clone(&stop))
+        openclaw_doctor::sys::signals::catch(signal, &stop)
             .map_err(|error| Failure::Usage(format!("cannot catch signals: {error}")))?;
     }
     let interactive = io::stdin().is_terminal() && io::stderr().is_terminal() && !common.quiet;
@@ -66,7 +66,9 @@ pub(crate) fn run(args: &RepairArgs, common: &Common) -> Result<u8, Failure> {
     };
     match told {
         // The reader has seen enough; what was done counts all the same.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Untold(error, exit_code(&scan, &handled)))
+        }
         _ => Ok(exit_code(&scan, &handled)),
     }
 }
@@ -93,11 +95,10 @@ fn is_id(selector: &Path) -> bool {
 }
 
 fn open_receipt(path: &Path) -> Result<Receipt, Failure> {
-    let cannot = |errno: rustix::io::Errno| {
-        let cause = openclaw_doctor::sys::words(errno);
-        Failure::Receipt(format!("the receipt {} cannot be opened: {cause}; nothing was removed", path.display()))
+    let refused = |why: Unfit| {
+        Failure::Receipt(format!("the receipt {} {}; nothing was removed", path.display(), why.sentence()))
     };
-    Receipt::open(path).map_err(cannot)
+    Receipt::open(path).map_err(refused)
 }
 
 /// Keeps the locks that `--lock` names; each name must mean exactly one.

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod filesystem;
 pub mod kernel_lock;
 pub mod mounts;
+pub mod signals;
 pub mod tree;
 
 /// What an error says, once: “Permission denied (os error 13)” says it twice.

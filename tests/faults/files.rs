@@ -15,13 +15,13 @@ use std::time::SystemTime;
 const LOCK: &str = "gateway.5b681173.lock";
 
 /// Three lock files whose owners are dead; the second meets the fault.
-struct Three {
+pub(crate) struct Three {
     state: tempfile::TempDir,
     locks: [PathBuf; 3],
 }
 
 impl Three {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let state = open_dir();
         let locks = ["a", "b", "c"].map(|agent| make(&state.path().join(agent)));
         Self { state, locks }
@@ -35,7 +35,7 @@ impl Three {
         self.middle().parent().unwrap()
     }
 
-    fn args<'a>(&'a self, more: &[&'a OsStr]) -> Vec<&'a OsStr> {
+    pub(crate) fn args<'a>(&'a self, more: &[&'a OsStr]) -> Vec<&'a OsStr> {
         let mut args = vec!["repair".as_ref(), "--json".as_ref(), "--assume-single-writer".as_ref()];
         args.push(self.state.path().as_os_str());
         args.extend(more);
@@ -66,7 +66,7 @@ impl Three {
     }
 
     /// All are gone, without a word.
-    fn check_all_removed(&self, answer: &Answer, case: &str) {
+    pub(crate) fn check_all_removed(&self, answer: &Answer, case: &str) {
         assert_eq!(answer.code(), 0, "{case}: {}{}", answer.out(), answer.err());
         for lock in &self.locks {
             assert_eq!(answer.lock_at(lock)["outcome"], "removed", "{case}: {}", answer.out());
