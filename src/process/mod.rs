@@ -5,6 +5,7 @@
 //! [`crate::discover`] for the places and packages of those processes. Judges nothing, prints
 //! nothing, changes nothing.
 
+pub mod credentials;
 pub mod identity;
 pub mod kernel_holders;
 mod offsets;
