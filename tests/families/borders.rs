@@ -1,6 +1,7 @@
 //! What is not OpenClaw's lock, and where nothing is looked for.
 
 use super::layout::{Layout, Named, Owner};
+use super::support::machine::moved_to_own_machine;
 use super::support::trace::{can_trace, traced};
 use super::support::{Answer, Living, age, dead_pid, doctor, lab_required, record};
 use std::ffi::{OsStr, OsString};
@@ -133,6 +134,9 @@ fn fill(layout: &Layout) -> Vec<PathBuf> {
 
 #[test]
 fn workspaces_browser_profiles_and_node_modules_are_not_read() {
+    if moved_to_own_machine() {
+        return;
+    }
     if !can_trace() {
         return;
     }
@@ -167,6 +171,9 @@ fn workspaces_browser_profiles_and_node_modules_are_not_read() {
 /// An ordinary user whose agent's places are closed to him still gets a complete answer.
 #[test]
 fn what_is_not_looked_into_is_no_problem_when_it_is_closed() {
+    if moved_to_own_machine() {
+        return;
+    }
     let living = Living::sleep();
     let layout = Layout::new(Named::Home);
     layout.plant(Owner::Living, &living);
@@ -201,6 +208,9 @@ fn what_is_not_looked_into_is_no_problem_when_it_is_closed() {
 /// The temp directory is everybody's.
 #[test]
 fn another_users_temporary_locks_are_roots_to_see_and_nobodys_problem() {
+    if moved_to_own_machine() {
+        return;
+    }
     if !is_root() {
         return lab_required("another user needs root");
     }
@@ -225,6 +235,9 @@ fn another_users_temporary_locks_are_roots_to_see_and_nobodys_problem() {
 /// Anybody may put a link into the temp directory.
 #[test]
 fn a_link_planted_in_the_temp_directory_is_not_followed() {
+    if moved_to_own_machine() {
+        return;
+    }
     let tree = tempfile::tempdir().unwrap();
     let (temp, elsewhere) = (tree.path().join("temp"), tree.path().join("elsewhere"));
     write(&elsewhere.join("gateway.5b681173.lock"), &record(dead_pid(), None));
@@ -252,6 +265,9 @@ fn a_link_planted_in_the_temp_directory_is_not_followed() {
 /// Else “nothing stale” would be said of a state dir whose agents were not looked at.
 #[test]
 fn a_place_that_is_a_link_is_a_problem_and_not_followed() {
+    if moved_to_own_machine() {
+        return;
+    }
     let living = Living::sleep();
     for (named, place) in [
         (Named::Home, "agents"),

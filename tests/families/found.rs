@@ -1,6 +1,7 @@
 //! Each lock at its real place, by every way that leads to it.
 
 use super::layout::{From, Layout, Named, Owner, SPOTS, Spot, said};
+use super::support::machine::moved_to_own_machine;
 use super::support::{Answer, Living, command, dead_pid, doctor, record};
 use openclaw_doctor::family::FAMILIES;
 use std::collections::BTreeSet;
@@ -24,6 +25,9 @@ fn no_family_is_without_a_place() {
 
 #[test]
 fn every_lock_is_found_without_a_path_wherever_the_environment_puts_it() {
+    if moved_to_own_machine() {
+        return;
+    }
     let living = Living::sleep();
     for named in [Named::Home, Named::StateDir, Named::Profile, Named::Legacy] {
         let layout = Layout::new(named);
@@ -38,6 +42,9 @@ fn every_lock_is_found_without_a_path_wherever_the_environment_puts_it() {
 
 #[test]
 fn every_lock_is_told_with_the_state_dir_that_it_is_of() {
+    if moved_to_own_machine() {
+        return;
+    }
     let living = Living::sleep();
     for named in [Named::Home, Named::StateDir, Named::Profile] {
         let layout = Layout::new(named);
@@ -53,6 +60,9 @@ fn every_lock_is_told_with_the_state_dir_that_it_is_of() {
 /// A gateway's lock of the temp directory is of no state dir: it names its configuration.
 #[test]
 fn what_lies_in_no_state_dir_is_said_to_be_of_none() {
+    if moved_to_own_machine() {
+        return;
+    }
     let living = Living::sleep();
     let layout = Layout::new(Named::StateDir);
     layout.plant(Owner::Dead, &living);
@@ -155,6 +165,9 @@ fn paths(answer: &Answer, tree: &Path) -> BTreeSet<String> {
 
 #[test]
 fn a_configuration_of_any_name_has_its_locks_beside_it() {
+    if moved_to_own_machine() {
+        return;
+    }
     let tree = tempfile::tempdir().unwrap();
     let write = |name: &str| {
         std::fs::create_dir_all(tree.path().join("c")).unwrap();

@@ -1,9 +1,10 @@
 //! Locks found through running OpenClaw processes, without any PATH.
 
 use super::container::{Container, Process};
-use super::machine::Need::{Host, Namespaces, Root};
+use super::machine::Need::{Namespaces, Root};
 use super::machine::{Bench, have};
 use super::view::{VERSION_DIRECTORY, lock, stage};
+use crate::support::machine::moved_to_own_machine;
 use crate::support::{Answer, DEPS, doctor, record};
 use serde_json::Value;
 use std::path::Path;
@@ -30,7 +31,7 @@ fn locks_via(answer: &Answer, process: Process) -> Vec<Value> {
 
 #[test]
 fn a_containers_volume_is_found_from_the_host() {
-    if !have(&[Root, Host, Namespaces]) {
+    if !have(&[Root, Namespaces]) || moved_to_own_machine() {
         return;
     }
     let (bench, stage) = (Bench::new(), stage());
@@ -51,7 +52,7 @@ fn a_containers_volume_is_found_from_the_host() {
 
 #[test]
 fn an_absolute_symlink_in_a_container_stays_in_the_container() {
-    if !have(&[Root, Host, Namespaces]) {
+    if !have(&[Root, Namespaces]) || moved_to_own_machine() {
         return;
     }
     let (bench, stage, hosts) = (Bench::new(), stage(), stage());
@@ -70,7 +71,7 @@ fn an_absolute_symlink_in_a_container_stays_in_the_container() {
 
 #[test]
 fn a_state_dir_that_is_a_link_to_a_volume_is_one_root_however_often_it_is_named() {
-    if !have(&[Root, Host, Namespaces]) {
+    if !have(&[Root, Namespaces]) || moved_to_own_machine() {
         return;
     }
     let (bench, stage) = (Bench::new(), stage());
@@ -99,7 +100,7 @@ fn a_state_dir_that_is_a_link_to_a_volume_is_one_root_however_often_it_is_named(
 
 #[test]
 fn a_lock_blocks_only_the_release_that_runs() {
-    if !have(&[Root, Host, Namespaces]) {
+    if !have(&[Root, Namespaces]) || moved_to_own_machine() {
         return;
     }
     let (bench, stage) = (Bench::new(), stage());
