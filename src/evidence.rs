@@ -10,6 +10,9 @@ use crate::units::{EpochMs, StartTicks};
 use rustix::io::Errno;
 use std::path::PathBuf;
 
+/// How much a birth may lie after a change that was made later: both are stamped by one clock.
+const COPY_LAG_MS: i64 = 1_000;
+
 /// How much of the process world a run can see (DESIGN: vantage).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -149,6 +152,18 @@ pub struct LockFacts {
     pub coordinator_held: bool,
     /// Its name is one that only OpenClaw gives, or it stands where OpenClaw puts such a name.
     pub surely_openclaws: bool,
+    /// A program here that copies files between this place, or one of the same user, and another
+    /// machine.
+    pub synchroniser: Option<Synchroniser>,
+}
+
+/// A program that copies files between machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Synchroniser {
+    /// Its pid in the PID namespace of the proc directory.
+    pub pid: u32,
+    /// Its name, out of our own list.
+    pub program: &'static str,
 }
 
 /// File times. Absent: the filesystem does not keep it, or there is no such file.
@@ -168,6 +183,28 @@ impl LockTimes {
     pub fn newest(&self) -> Option<EpochMs> {
         self.lock_modified.max(self.record_modified)
     }
+
+    /// Whether the record was changed before it was born here: whoever copies a file with its time
+    /// (rsync, a restored backup) makes it so, and nobody who writes one.
+    #[must_use]
+    pub fn copied(&self) -> Copied {
+        match (self.record_modified, self.record_born) {
+            (Some(modified), Some(born)) if born.since_ms(modified) > COPY_LAG_MS => Copied::Yes,
+            (Some(_), Some(_)) => Copied::No,
+            _ => Copied::CannotTell,
+        }
+    }
+}
+
+/// Whether a record was brought here from somewhere else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Copied {
+    /// It was changed before it was born.
+    Yes,
+    /// It was written where it lies.
+    No,
+    /// The filesystem keeps no time of birth, or there is no record.
+    CannotTell,
 }
 
 /// Whether another kernel's processes may hold a lock on this filesystem.

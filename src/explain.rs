@@ -2,7 +2,7 @@
 //!
 //! In: facts and a verdict. Out: text. Pure; the caller prints, colours and sanitises.
 
-use crate::evidence::{Candidate, Life, LockFacts, Reach, SoleAccess, Vantage, View};
+use crate::evidence::{Candidate, Copied, Life, LockFacts, Reach, SoleAccess, Synchroniser, Vantage, View};
 use crate::family::{Family, Removal};
 use crate::record::{Owner, Record};
 use crate::restraint::Restraint;
@@ -88,6 +88,19 @@ pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
             }
             Reach::ThisKernel => proc,
         },
+        Reason::CopiedRecord => {
+            let what = match lock.times.copied() {
+                Copied::Yes => "the record was copied here, from another machine or out of a backup",
+                Copied::No | Copied::CannotTell => "the record may have been copied here",
+            };
+            match lock.synchroniser {
+                Some(Synchroniser { pid, program }) => format!(
+                    "{}; but {what}, and {program} (pid {pid}) runs: the owner may live on the other machine, and lose its lock too",
+                    here(&proc, lock)
+                ),
+                None => format!("{}; but {what}, so its pid says nothing here", here(&proc, lock)),
+            }
+        }
         Reason::OwnerHidden => format!("{} in what this run can see, but {}", here(&proc, lock), view.seen.sentence()),
         Reason::RootInUse => {
             let workers: Vec<String> =

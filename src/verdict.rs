@@ -5,7 +5,7 @@
 //! exactly one class. [`Proof`] can be made nowhere else.
 
 use crate::evidence::{
-    Candidate, Life, LockFacts, LockTimes, ProcSource, Reach, Role, SoleAccess, TimeNamespace, Vantage, View,
+    Candidate, Copied, Life, LockFacts, LockTimes, ProcSource, Reach, Role, SoleAccess, TimeNamespace, Vantage, View,
 };
 use crate::family::Family;
 use crate::record::{Hostility, Owner, Record};
@@ -138,6 +138,7 @@ pub enum Reason {
     KernelLockHeld,
     KernelLockUnknown,
     CoordinatorHeld,
+    CopiedRecord,
 }
 
 impl Reason {
@@ -187,6 +188,7 @@ impl Reason {
         Self::KernelLockHeld,
         Self::KernelLockUnknown,
         Self::CoordinatorHeld,
+        Self::CopiedRecord,
     ];
 }
 
@@ -438,6 +440,19 @@ fn withdraw(verdict: Verdict, lock: &LockFacts, view: &View) -> Verdict {
     match (rests_on_processes, view.source, view.vantage) {
         (true, ProcSource::NotProcfs, _) => instead(Reason::NotProcfs, Leaning::Undetermined),
         (true, _, Vantage::Restricted) => instead(Reason::OwnerHidden, Leaning::OutOfSight),
-        _ => verdict,
+        (true, ..) => came_from_elsewhere(verdict, lock),
+        (false, ..) => verdict,
     }
+}
+
+/// A record that was copied here names a process of another machine or boot. Where a program still
+/// copies, that process may live, and lose its lock to the copy's removal.
+fn came_from_elsewhere(verdict: Verdict, lock: &LockFacts) -> Verdict {
+    let leaning = match (lock.times.copied(), lock.synchroniser) {
+        (Copied::Yes | Copied::CannotTell, Some(_)) => Leaning::OutOfSight,
+        (Copied::Yes, None) if verdict.proof() => Leaning::LikelyStale,
+        // Without a time of birth, nothing says that it was copied, and nobody does it here.
+        (Copied::Yes | Copied::CannotTell, None) | (Copied::No, _) => return verdict,
+    };
+    Verdict::leans(verdict.row, verdict.classification, Reason::CopiedRecord, leaning)
 }

@@ -14,6 +14,7 @@ mod lab {
     mod container;
     mod dead;
     mod discovery;
+    mod elsewhere;
     mod filesystems;
     mod hidden;
     mod in_use;

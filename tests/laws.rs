@@ -8,8 +8,8 @@ mod facts;
 
 use facts::{Facts, NOW, OTHER_TICKS, PID, TICKS};
 use openclaw_doctor::evidence::{
-    Candidate, ForeignKernel, InUse, Life, LockFacts, LockTimes, NotSole, ProcSource, Reach, Role, SoleAccess,
-    TimeNamespace, Vantage, VantageWhy, View, Worker,
+    Candidate, Copied, ForeignKernel, InUse, Life, LockFacts, LockTimes, NotSole, ProcSource, Reach, Role, SoleAccess,
+    Synchroniser, TimeNamespace, Vantage, VantageWhy, View, Worker,
 };
 use openclaw_doctor::family::FAMILIES;
 use openclaw_doctor::record::{Hostility, Owner, PID_LIMIT, Record};
@@ -136,7 +136,7 @@ fn lock_facts() -> impl Strategy<Value = LockFacts> {
         prop::collection::vec(candidate(), 0..4),
         prop::bool::weighted(0.15),
         0..3_usize,
-        (prop::bool::weighted(0.05), prop::bool::weighted(0.8)),
+        (prop::bool::weighted(0.05), prop::bool::weighted(0.8), prop::bool::weighted(0.1)),
     )
         .prop_map(|(record, times, foreign, own_layer, candidates, worked_in, unknown, told)| {
             let (lock_modified, record_modified, record_born) = times;
@@ -161,6 +161,7 @@ fn lock_facts() -> impl Strategy<Value = LockFacts> {
                 },
                 coordinator_held: told.0,
                 surely_openclaws: told.1,
+                synchroniser: told.2.then_some(Synchroniser { pid: 9, program: "rsync" }),
             }
         })
 }
@@ -226,6 +227,14 @@ fn with_view(facts: &Facts, lose: impl FnOnce(&mut View)) -> Vec<Facts> {
     vec![facts]
 }
 
+/// Far enough, and no times collapse at the ends of an integer.
+const FIVE_CENTURIES_MS: i64 = 500 * 365 * 24 * 3_600_000;
+
+/// Whether the record was brought here from elsewhere: see the first law.
+fn is_copy(lock: &LockFacts) -> bool {
+    lock.times.copied() == Copied::Yes
+}
+
 /// What can be lost while every process that carries the pid stays in sight.
 const LOSSES: &[Loss] = &[
     ("a candidate's start time", |facts| {
@@ -258,9 +267,16 @@ const LOSSES: &[Loss] = &[
         each_candidate(facts, |c| vec![Candidate { clock_step_ms: None, ..c.clone() }])
     }),
     ("that only OpenClaw gives such a name", |facts| with_lock(facts, |lock| lock.surely_openclaws = false)),
-    ("the record's birth", |facts| with_lock(facts, |lock| lock.times.record_born = None)),
+    ("that nobody copies files here", |facts| {
+        with_lock(facts, |lock| lock.synchroniser = Some(Synchroniser { pid: 9, program: "rsync" }))
+    }),
+    ("the record's birth", |facts| {
+        with_lock(facts, |lock| lock.times.record_born = lock.times.record_born.filter(|_| is_copy(lock)))
+    }),
     ("the lock's time of change", |facts| with_lock(facts, |lock| lock.times.lock_modified = None)),
-    ("the record's time of change", |facts| with_lock(facts, |lock| lock.times.record_modified = None)),
+    ("the record's time of change", |facts| {
+        with_lock(facts, |lock| lock.times.record_modified = lock.times.record_modified.filter(|_| is_copy(lock)))
+    }),
     ("the recorded time", |facts| {
         with_lock(facts, |lock| match &mut lock.record {
             Record::Owner(owner) => owner.created_at = None,
@@ -316,6 +332,9 @@ proptest! {
     /// - a candidate that is gone: absence is evidence (but see the law on hidden processes);
     /// - recorded start ticks: a record without them is an old release's, and row 5 judges it
     ///   (but see the law on old records);
+    /// - that a record was copied here (its change lies before its birth): on a filesystem without
+    ///   times of birth a copy cannot be told, and unless somebody copies there (a fact of its own)
+    ///   its removal takes nobody's lock;
     /// - a lease's own time where its file is older than it says: a file is not written before
     ///   the time in it, so no loss of a time explains that record.
     ///
@@ -400,7 +419,7 @@ proptest! {
 
     /// Law 2 from the other side: a lock backdated as a whole is no nearer to a proof.
     #[test]
-    fn an_older_lock_is_not_nearer_to_a_proof(facts in any_facts(), by in any::<i64>()) {
+    fn an_older_lock_is_not_nearer_to_a_proof(facts in any_facts(), by in -FIVE_CENTURIES_MS..FIVE_CENTURIES_MS) {
         let back = |moment: &mut Option<EpochMs>| {
             *moment = moment.map(|moment| EpochMs(moment.0.saturating_sub(by)));
         };

@@ -6,6 +6,7 @@
 //! nothing, changes nothing.
 
 pub mod credentials;
+pub mod exports;
 pub mod identity;
 pub mod kernel_holders;
 mod offsets;

@@ -22,6 +22,8 @@ pub struct Status {
     pub ppid: u32,
     /// Effective uid.
     pub euid: u32,
+    /// Real, effective, saved and file-system uid.
+    pub uids: [u32; 4],
     /// Pids from the PID namespace of the proc mount (first) to the process's own (last).
     pub ns_pids: Vec<u32>,
     /// Number of threads.
@@ -38,6 +40,9 @@ impl Status {
         };
         let number = |name: &[u8]| field(name)?.parse().ok();
         let pid = number(b"Pid:")?;
+        let uids: Option<Vec<u32>> = field(b"Uid:")?.split_whitespace().map(|id| id.parse().ok()).collect();
+        let uids: [u32; 4] = uids?.try_into().ok()?;
+        let [_, euid, ..] = uids;
         let ns_pids = match field(b"NSpid:") {
             Some(list) => list.split_whitespace().map(|id| id.parse().ok()).collect::<Option<Vec<u32>>>()?,
             // Kernels before 4.1, or built without PID namespaces.
@@ -49,7 +54,8 @@ impl Status {
             tgid: number(b"Tgid:")?,
             pid,
             ppid: number(b"PPid:").unwrap_or(0),
-            euid: field(b"Uid:")?.split_whitespace().nth(1)?.parse().ok()?,
+            euid,
+            uids,
             ns_pids: if ns_pids.is_empty() { return None } else { ns_pids },
             threads: number(b"Threads:")?,
         })

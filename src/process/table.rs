@@ -12,6 +12,7 @@ use super::status::Status;
 use crate::evidence::Candidate;
 use crate::units::{ClockReading, EpochMs};
 use rustix::io::Errno;
+use std::cell::OnceCell;
 
 /// How much a file time may lag behind the clock that stamps it (one timer tick), with room.
 const STAMP_LAG_MS: i64 = 1_000;
@@ -45,8 +46,8 @@ pub struct Sweep {
     pub entries: Vec<Entry>,
     /// Processes that are there and could not be read.
     pub unreadable: usize,
-    /// Servers seen that let another kernel use local directories.
-    pub sharing: sharing::Servers,
+    suspects: sharing::Suspects,
+    servers: OnceCell<sharing::Servers>,
     began: ClockReading,
 }
 
@@ -55,12 +56,18 @@ impl Sweep {
     ///
     /// Errors: the directory cannot be listed.
     pub fn take(proc: &ProcDir, began: ClockReading) -> Result<Self, Errno> {
-        let mut sweep = Self { entries: Vec::new(), unreadable: 0, sharing: sharing::Servers::default(), began };
+        let mut sweep = Self {
+            entries: Vec::new(),
+            unreadable: 0,
+            suspects: sharing::Suspects::default(),
+            servers: OnceCell::new(),
+            began,
+        };
         for pid in proc.pids()? {
             let pid = pid?;
             match proc.read(&format!("{pid}/status")).map(|bytes| Status::parse(&bytes)) {
                 Ok(Some(status)) => {
-                    sweep.sharing.look_at(proc, pid, &status.name);
+                    sweep.suspects.look_at(pid, &status.name);
                     sweep.entries.push(Entry {
                         pid,
                         ns_pid: status.innermost_pid(),
@@ -82,6 +89,11 @@ impl Sweep {
     pub fn covers(&self, changed: Option<EpochMs>, now: &ClockReading) -> bool {
         let stepped = (now.boot_wall().since_ms(self.began.boot_wall())).abs() > STAMP_LAG_MS / 2;
         !stepped && changed.is_some_and(|changed| self.began.wall.since_ms(changed) > STAMP_LAG_MS)
+    }
+
+    /// Programs seen through which directories have writers on other kernels or machines.
+    pub fn servers(&self, proc: &ProcDir) -> &sharing::Servers {
+        self.servers.get_or_init(|| self.suspects.servers(proc, &self.entries))
     }
 
     /// The processes whose innermost pid is this one, read in full.

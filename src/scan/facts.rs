@@ -4,11 +4,12 @@ use super::restrain::Users;
 use super::world::{LOOK_LIMIT, World};
 use crate::discover::{FoundLock, RootReport};
 use crate::evidence::{
-    Candidate, ForeignKernel, InUse, LockFacts, NotSole, ProcSource, Reach, SoleAccess, Vantage, View,
+    Candidate, ForeignKernel, InUse, LockFacts, NotSole, ProcSource, Reach, SoleAccess, Synchroniser, Vantage, View,
 };
+use crate::process::exports::Exports;
 use crate::process::identity::{Observed, observe};
 use crate::process::kernel_holders;
-use crate::process::sharing::Exports;
+use crate::process::sharing::{Effect, Server};
 use crate::process::witness;
 use crate::process::workers::Workplaces;
 use crate::record::Record;
@@ -28,23 +29,22 @@ pub(super) struct Gatherer<'a> {
     candidates: HashMap<u32, Vec<Candidate>>,
     clock_steps: HashMap<u32, Option<u64>>,
     workplaces: HashMap<u32, Workplaces>,
-    exports: Exports,
+    exports: Option<Exports>,
+    servers: HashMap<u32, Vec<Server>>,
     mount_roots: HashMap<u64, SoleAccess>,
     users: Users,
 }
 
 impl<'a> Gatherer<'a> {
     pub(super) fn new(world: &'a World, now: ClockReading) -> Self {
-        let empty = MountTable::default();
-        let mounts = world.mounts.as_ref().unwrap_or(&empty);
-        let exports = world.sweep.as_ref().map(|sweep| sweep.sharing.exports(mounts)).unwrap_or_default();
         Self {
             world,
             now,
             candidates: HashMap::new(),
             clock_steps: HashMap::new(),
             workplaces: HashMap::new(),
-            exports,
+            exports: None,
+            servers: HashMap::new(),
             mount_roots: HashMap::new(),
             users: Users::default(),
         }
@@ -83,6 +83,7 @@ impl<'a> Gatherer<'a> {
             in_use: InUse::default(),
             coordinator_held: found.reading.coordinator_held,
             surely_openclaws: found.surely_openclaws,
+            synchroniser: self.synchroniser(found),
         }
     }
 
@@ -132,7 +133,7 @@ impl<'a> Gatherer<'a> {
         *self.clock_steps.entry(pid).or_insert_with(ask)
     }
 
-    fn reach(&self, found: &FoundLock, real_path: Option<&Path>) -> Reach {
+    fn reach(&mut self, found: &FoundLock, real_path: Option<&Path>) -> Reach {
         match found.filesystem {
             None => return Reach::OtherKernelPossible(ForeignKernel::FilesystemUnknown),
             Some(filesystem) if !filesystem.is_local() => {
@@ -140,18 +141,45 @@ impl<'a> Gatherer<'a> {
             }
             Some(_) => {}
         }
-        if let Some((pid, program)) = self.world.sweep.as_ref().and_then(|sweep| sweep.sharing.any_directory()) {
-            return Reach::OtherKernelPossible(ForeignKernel::Server { pid, program });
+        let server = self.servers(found.reading.meta.uid).iter().find(|server| server.effect == Effect::OtherKernel);
+        if let Some(Server { pid, label, .. }) = server {
+            return Reach::OtherKernelPossible(ForeignKernel::Server { pid: *pid, program: label });
         }
-        if self.exports.are_none() {
+        let (Some(proc), Some(sweep)) = (&self.world.proc, &self.world.sweep) else { return Reach::ThisKernel };
+        let empty = MountTable::default();
+        let mounts = self.world.mounts.as_ref().unwrap_or(&empty);
+        let exports = self.exports.get_or_insert_with(|| sweep.servers(proc).exports(mounts));
+        if exports.are_none() {
             return Reach::ThisKernel;
         }
-        let mount = self.world.mounts.as_ref().and_then(|mounts| mounts.by_id(found.guarded.mount_id));
+        let mount = mounts.by_id(found.guarded.mount_id);
         let place = mount.and_then(|mount| Some((mount.device, mount.in_filesystem(real_path?)?)));
-        match self.exports.covering(place.as_ref(), real_path) {
+        match exports.covering(place.as_ref(), real_path) {
             Some(why) => Reach::OtherKernelPossible(why),
             None => Reach::ThisKernel,
         }
+    }
+
+    fn synchroniser(&mut self, found: &FoundLock) -> Option<Synchroniser> {
+        let servers = self.servers(found.reading.meta.uid);
+        let copies = servers.iter().find(|server| server.effect == Effect::Synchronises);
+        copies.map(|server| Synchroniser { pid: server.pid, program: server.label })
+    }
+
+    /// The programs through which what belongs to this uid may have writers elsewhere.
+    fn servers(&mut self, uid: u32) -> &[Server] {
+        let (Some(proc), Some(sweep)) = (&self.world.proc, &self.world.sweep) else { return &[] };
+        let ask = || {
+            let all = sweep.servers(proc).of(uid).cloned();
+            let (pending, mut certain): (Vec<Server>, Vec<Server>) = all.partition(Server::is_asked_by_arguments);
+            if !pending.is_empty() {
+                let (proc, asked) = (Arc::clone(proc), pending.clone());
+                let say_so = move || asked.into_iter().filter(|server| server.says_so(&proc)).collect();
+                certain.extend(bounded::run(LOOK_LIMIT, say_so).unwrap_or(pending));
+            }
+            certain
+        };
+        self.servers.entry(uid).or_insert_with(ask)
     }
 
     fn sole_access(&mut self, found: &FoundLock) -> SoleAccess {

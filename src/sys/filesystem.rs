@@ -42,8 +42,7 @@ const SHARED: &[(u64, &str)] = &[
     (0x0116_1970, "gfs2"),
     (0x7461_636F, "ocfs2"),
     (0x5346_414F, "afs"),
-    (0x6A65_6A63, "virtiofs"),
-    (0x7863_6673, "vboxsf"),
+    (0x786F_4256, "vboxsf"),
 ];
 
 impl Filesystem {

@@ -8,7 +8,7 @@ pub mod table;
 
 use openclaw_doctor::evidence::{
     Candidate, ForeignKernel, InUse, InitialBy, Life, LockFacts, LockTimes, NotSole, ProcSource, Reach, Role,
-    SoleAccess, TimeNamespace, Vantage, VantageWhy, View, Worker,
+    SoleAccess, Synchroniser, TimeNamespace, Vantage, VantageWhy, View, Worker,
 };
 use openclaw_doctor::family::{self, Family};
 use openclaw_doctor::record::{Hostility, Owner, Record};
@@ -53,6 +53,7 @@ pub fn lock(record: Record) -> Facts {
             in_use: InUse::default(),
             coordinator_held: false,
             surely_openclaws: true,
+            synchroniser: None,
         },
         view: View {
             vantage: Vantage::Host,
@@ -174,6 +175,17 @@ impl Facts {
 
     pub fn shared_with_other_kernels(mut self) -> Self {
         self.lock.reach = Reach::OtherKernelPossible(ForeignKernel::SharedFilesystem("nfs".to_owned()));
+        self
+    }
+
+    /// The record's file was born here long after its last change.
+    pub fn copied(self) -> Self {
+        self.times(|times| times.record_born = Some(NOW))
+    }
+
+    /// A program copies files between this place and another machine.
+    pub fn synchronised(mut self) -> Self {
+        self.lock.synchroniser = Some(Synchroniser { pid: 812, program: "syncthing" });
         self
     }
 

@@ -421,6 +421,7 @@ impl Arena {
             in_use: InUse::default(),
             coordinator_held: false,
             surely_openclaws: true,
+            synchroniser: None,
         };
         let ahead = if self.rules.slow_writers { LATER_MS } else { 0 };
         let view = View {

@@ -519,6 +519,7 @@ impl Arena {
             in_use: InUse::default(),
             coordinator_held: false,
             surely_openclaws: true,
+            synchroniser: None,
         };
         let view = View {
             vantage: Vantage::Host,
