@@ -62,6 +62,8 @@ pub struct View {
     pub seen: VantageWhy,
     /// The wall clock at the time of judging.
     pub now: EpochMs,
+    /// Ticks per second of start times.
+    pub ticks_per_second: u64,
     /// The operator vouches that only this container's processes write here.
     pub assume_single_writer: bool,
     /// What the run was told to look at: a suggested command carries it.
@@ -315,6 +317,8 @@ pub struct Candidate {
     pub start_ticks: Vec<StartTicks>,
     /// Whether its clocks are those of the initial time namespace.
     pub time_namespace: TimeNamespace,
+    /// What it reads of itself; asked only where recorded ticks are not its own.
+    pub own_view: OwnView,
     /// When it started, by the wall clock as it stands now.
     pub started_at: Option<EpochMs>,
     /// The net step of the wall clock since its machine or container started, in milliseconds,
@@ -357,6 +361,62 @@ pub enum TimeNamespace {
     Unknown,
 }
 
+/// What a process reads of itself. An owner records the start ticks that *its* /proc shows for
+/// the pid that it believes to have; without a /proc of its own PID namespace that is a
+/// stranger's start time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnView {
+    /// Its /proc shows its own start ticks under its pid, and did so when it started.
+    TrueTicks,
+    /// Its /proc shows another process under its pid, with these ticks as it would read them.
+    Shows(Vec<StartTicks>),
+    /// What it recorded of itself need not be its own.
+    NotComparable(NotComparable),
+    /// Its /proc was not looked at.
+    NotAsked(NotAsked),
+}
+
+impl OwnView {
+    /// The word in JSON.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::TrueTicks => "true-ticks",
+            Self::Shows(_) => "shows-another",
+            Self::NotComparable(_) => "not-comparable",
+            Self::NotAsked(NotAsked::Refused) => "refused",
+            Self::NotAsked(NotAsked::NoAnswer) => "no-answer",
+            Self::NotAsked(NotAsked::NotNeeded) => "not-asked",
+        }
+    }
+}
+
+/// Why the ticks that a process recorded need not be its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NotComparable {
+    /// No procfs, or not the whole of one, is mounted on its /proc.
+    NoProcfs,
+    /// Its /proc is that of a PID namespace outside its own.
+    OuterNamespace,
+    /// A process outside its PID namespace sees the same /proc, and only root may look whom it shows.
+    SharedOutside,
+    /// Its /proc lists nobody under its pid.
+    NotListed,
+    /// Its /proc shows it truly, and was mounted after it started.
+    MountedLater,
+}
+
+/// Why the /proc of a process was not looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NotAsked {
+    /// No verdict rests on it.
+    NotNeeded,
+    /// Only root, or its own user, may.
+    Refused,
+    /// It could not be read, or a mount on the way did not answer.
+    NoAnswer,
+}
+
 /// What a process runs; used to lean, never to prove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -384,6 +444,7 @@ impl Candidate {
             state: '?',
             start_ticks: Vec::new(),
             time_namespace: TimeNamespace::Unknown,
+            own_view: OwnView::NotAsked(NotAsked::NotNeeded),
             started_at: None,
             clock_step_ms: None,
             program: None,
@@ -392,6 +453,13 @@ impl Candidate {
             is_self: false,
             container: None,
         }
+    }
+
+    /// Whether the process would have recorded these start ticks for itself.
+    #[must_use]
+    pub fn would_record(&self, ticks: StartTicks) -> bool {
+        let shown = matches!(&self.own_view, OwnView::Shows(shown) if shown.contains(&ticks));
+        shown || self.start_ticks.contains(&ticks)
     }
 
     /// Whether the process may be an OpenClaw: a runtime, or unreadable.

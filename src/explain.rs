@@ -2,10 +2,14 @@
 //!
 //! In: facts and a verdict. Out: text. Pure; the caller prints, colours and sanitises.
 
-use crate::evidence::{Candidate, Copied, Life, LockFacts, Reach, SoleAccess, Synchroniser, Vantage, View};
+use crate::evidence::{
+    Candidate, Copied, Life, LockFacts, NotAsked, NotComparable, OwnView, Reach, SoleAccess, Synchroniser, Vantage,
+    View,
+};
 use crate::family::{Family, Removal};
 use crate::record::{Owner, Record};
 use crate::restraint::Restraint;
+use crate::ticks::{Doubt, doubt};
 use crate::units::EpochMs;
 use crate::verdict::{Classification, Leaning, Reason, Standing, Verdict};
 use std::fmt;
@@ -23,6 +27,11 @@ pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
     };
     match verdict.reason {
         Reason::OwnerAlive => match owning(lock) {
+            Some(process) if matches!(process.own_view, OwnView::Shows(_)) => format!(
+                "{} is the recorded owner: the /proc that it sees shows start tick {} under its pid",
+                name(process),
+                ticks(owner)
+            ),
             Some(process) => format!("{} is the recorded owner: it started at tick {}", name(process), ticks(owner)),
             None => format!("pid {pid} is the recorded owner"),
         },
@@ -34,6 +43,7 @@ pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
         Reason::StartTicksUnreadable => {
             format!("pid {pid} is {}, and its start time cannot be read: it may be the owner", carrier())
         }
+        Reason::TicksNotComparable | Reason::OwnTicksUnseen => not_comparable(owner, lock, view),
         Reason::CarrierNotJavascript => format!(
             "the record has no start time to tell the owner by; pid {pid} is now {}, not a JavaScript runtime",
             carrier()
@@ -304,7 +314,7 @@ pub fn owning(lock: &LockFacts) -> Option<&Candidate> {
         return lock.candidates.first();
     }
     let recorded = lock.record.owner()?.start_ticks?;
-    lock.candidates.iter().find(|candidate| candidate.life != Life::Dead && candidate.start_ticks.contains(&recorded))
+    lock.candidates.iter().find(|candidate| candidate.life != Life::Dead && candidate.would_record(recorded))
 }
 
 fn program(process: &Candidate) -> &str {
@@ -350,6 +360,48 @@ fn recycled(owner: Option<&Owner>, lock: &LockFacts) -> String {
         started.join(", "),
         ticks(owner)
     )
+}
+
+/// What keeps other ticks from telling the owner, said of the process that is most in doubt.
+fn not_comparable(owner: Option<&Owner>, lock: &LockFacts, view: &View) -> String {
+    let Some(recorded) = owner.and_then(|owner| owner.start_ticks) else { return recycled(owner, lock) };
+    let doubts = living(lock).into_iter().filter_map(|process| {
+        let doubt = doubt(process, recorded, view.ticks_per_second)?;
+        Some((process, doubt))
+    });
+    let Some((process, doubt)) = doubts.min_by_key(|(_, doubt)| doubt.only_refused()) else {
+        return recycled(owner, lock);
+    };
+    let started = process.start_ticks.last().map_or_else(|| "unknown".to_owned(), |ticks| ticks.0.to_string());
+    let pid = owner.map_or(0, |owner| owner.pid);
+    let is = format!("pid {pid} is {}, started at tick {started}, not {} as recorded", name(process), recorded.0);
+    match doubt {
+        Doubt::Emulated(ahead) => format!(
+            "{is}; but the record is only {} ms ahead, as under an emulator (qemu-user), so that it may be the owner",
+            ahead.saturating_mul(1000) / view.ticks_per_second.max(1)
+        ),
+        Doubt::NotComparable(NotComparable::NoProcfs) => {
+            format!("{is}; but no procfs is mounted on its /proc, so that it may have recorded another's start time")
+        }
+        Doubt::NotComparable(NotComparable::OuterNamespace) | Doubt::ShowsAnother(_) => format!(
+            "{is}; but its /proc is that of another PID namespace and shows a stranger under its pid, so that it may be the owner"
+        ),
+        Doubt::NotComparable(NotComparable::SharedOutside) => format!(
+            "{is}; but a process outside its PID namespace sees the same /proc, and only root may look whom that shows under its pid, so that it may be the owner"
+        ),
+        Doubt::NotComparable(NotComparable::NotListed) => format!(
+            "{is}; but its /proc is that of another PID namespace and lists nobody under its pid now, so that it may have recorded another's start time"
+        ),
+        Doubt::NotComparable(NotComparable::MountedLater) => format!(
+            "{is}; but its /proc was mounted after it started, so that it may have recorded another's start time before"
+        ),
+        Doubt::NotAsked(NotAsked::Refused) => format!(
+            "{is}; but only root may see whether that process reads its own start time in its /proc, as nearly all do"
+        ),
+        Doubt::NotAsked(NotAsked::NoAnswer | NotAsked::NotNeeded) => {
+            format!("{is}; but it could not be read which start time it sees for itself, so that it may be the owner")
+        }
+    }
 }
 
 fn ticks(owner: Option<&Owner>) -> String {

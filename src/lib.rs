@@ -4,7 +4,7 @@
 //! Layers, each using only those before it and its own:
 //! 1. [`units`], [`release`], [`record`], [`stand_in`], [`scope`], [`evidence`], [`problem`], [`family`]: values;
 //!    [`quote`]: text made safe to show;
-//! 2. [`verdict`], [`restraint`], [`explain`]: pure functions of them;
+//! 2. [`ticks`], [`verdict`], [`restraint`], [`explain`]: pure functions of them;
 //! 3. [`sys`], [`process`], [`discover`]: the edges, which read the machine;
 //! 4. [`scan`]: gathers facts once and judges them; [`words`]: its causes in sentences; [`redact`]: takes the names out of it;
 //! 5. [`warrant`], [`plan`]: what may be removed, and on whose word; pure;
@@ -33,6 +33,7 @@ pub mod scan;
 pub mod scope;
 pub mod stand_in;
 pub mod sys;
+pub mod ticks;
 pub mod units;
 pub mod verdict;
 pub mod warrant;

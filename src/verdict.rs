@@ -9,7 +9,8 @@ use crate::evidence::{
 };
 use crate::family::Family;
 use crate::record::{Hostility, Owner, Record};
-use crate::units::EpochMs;
+use crate::ticks::{Doubt, doubt};
+use crate::units::{EpochMs, StartTicks};
 use serde::Serialize;
 
 /// How far a record and its file must lie before the start of "its" process to contradict it.
@@ -99,6 +100,8 @@ pub enum Reason {
     NoSuchProcess,
     StartTicksDiffer,
     StartTicksUnreadable,
+    TicksNotComparable,
+    OwnTicksUnseen,
     CarrierNotJavascript,
     CarrierStartedLater,
     CarrierMayBeOwner,
@@ -149,6 +152,8 @@ impl Reason {
         Self::NoSuchProcess,
         Self::StartTicksDiffer,
         Self::StartTicksUnreadable,
+        Self::TicksNotComparable,
+        Self::OwnTicksUnseen,
         Self::CarrierNotJavascript,
         Self::CarrierStartedLater,
         Self::CarrierMayBeOwner,
@@ -323,7 +328,7 @@ fn judge_owner(owner: &Owner, lock: &LockFacts, view: &View) -> Verdict {
     let Some(recorded) = owner.start_ticks else {
         return no_ticks_recorded(owner, &living, lock, view);
     };
-    let twin = |c: &&Candidate| c.start_ticks.contains(&recorded);
+    let twin = |c: &&Candidate| c.would_record(recorded);
     let twins: Vec<&Candidate> = living.iter().copied().filter(twin).collect();
     if !twins.is_empty() {
         return ticks_match(owner, &twins, lock);
@@ -334,7 +339,7 @@ fn judge_owner(owner: &Owner, lock: &LockFacts, view: &View) -> Verdict {
         let reason = Reason::StartTicksUnreadable;
         return Verdict::unverifiable(6, reason, Leaning::LikelyHeld);
     }
-    no_ticks_match(&living, lock, view)
+    no_ticks_match(recorded, &living, lock, view)
 }
 
 /// Whether a process started later than the record says and later than its file was born, by
@@ -355,7 +360,7 @@ fn started_later(candidate: &Candidate, margin_ms: i64, owner: &Owner, times: &L
 pub fn asks_for_witness(candidate: &Candidate, owner: &Owner, times: &LockTimes) -> bool {
     let (decides, margin_ms) = match owner.start_ticks {
         None => (candidate.may_be_runtime(), LATER_START_MS),
-        Some(recorded) => (candidate.start_ticks.contains(&recorded), CONTRADICTION_MS),
+        Some(recorded) => (candidate.would_record(recorded), CONTRADICTION_MS),
     };
     let unstepped = Candidate { clock_step_ms: Some(0), ..candidate.clone() };
     decides && started_later(&unstepped, margin_ms, owner, times)
@@ -385,13 +390,21 @@ fn no_ticks_recorded(owner: &Owner, living: &[&Candidate], lock: &LockFacts, vie
 }
 
 /// Row 6: everybody who has the pid started at another time than the recorded owner.
-fn no_ticks_match(living: &[&Candidate], lock: &LockFacts, view: &View) -> Verdict {
+fn no_ticks_match(recorded: StartTicks, living: &[&Candidate], lock: &LockFacts, view: &View) -> Verdict {
     let recycled = Classification::StaleRecycledPid;
+    let doubts: Vec<Doubt> =
+        living.iter().filter_map(|candidate| doubt(candidate, recorded, view.ticks_per_second)).collect();
+    if doubts.iter().any(|doubt| !doubt.only_refused()) {
+        return Verdict::unverifiable(6, Reason::TicksNotComparable, Leaning::LikelyHeld);
+    }
     if misses_writers(lock, view) {
         let restarted =
             living.iter().any(|c| c.life == Life::Alive && c.own_namespace && !c.is_self && c.role == Role::OpenClaw);
         let reason = if restarted { Reason::RestartedContainer } else { Reason::SharedVolume };
         return Verdict::leans(6, recycled, reason, Leaning::OutOfSight);
+    }
+    if !doubts.is_empty() {
+        return Verdict::leans(6, recycled, Reason::OwnTicksUnseen, Leaning::LikelyStale);
     }
     if living.iter().any(|c| c.time_namespace != TimeNamespace::Initial) {
         return Verdict::leans(6, recycled, Reason::CheckpointPossible, Leaning::LikelyStale);

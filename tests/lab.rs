@@ -22,6 +22,7 @@ mod lab {
     mod legacy;
     mod machine;
     mod ordinary_user;
+    mod own_ticks;
     mod recycled;
     mod threads;
     mod time_namespace;

@@ -8,8 +8,8 @@ mod facts;
 
 use facts::{Facts, NOW, OTHER_TICKS, PID, TICKS};
 use openclaw_doctor::evidence::{
-    Candidate, Copied, ForeignKernel, InUse, Life, LockFacts, LockTimes, NotSole, ProcSource, Reach, Role, SoleAccess,
-    Synchroniser, TimeNamespace, Vantage, VantageWhy, View, Worker,
+    Candidate, Copied, ForeignKernel, InUse, Life, LockFacts, LockTimes, NotAsked, NotComparable, NotSole, OwnView,
+    ProcSource, Reach, Role, SoleAccess, Synchroniser, TimeNamespace, Vantage, VantageWhy, View, Worker,
 };
 use openclaw_doctor::family::FAMILIES;
 use openclaw_doctor::record::{Hostility, Owner, PID_LIMIT, Record};
@@ -84,7 +84,25 @@ fn record() -> impl Strategy<Value = Record> {
 }
 
 fn candidate() -> impl Strategy<Value = Candidate> {
-    let ticks = vec![vec![], vec![TICKS], vec![OTHER_TICKS], vec![OTHER_TICKS], vec![OTHER_TICKS, TICKS]];
+    let ticks = vec![
+        vec![],
+        vec![TICKS],
+        vec![OTHER_TICKS],
+        vec![OTHER_TICKS],
+        vec![OTHER_TICKS, TICKS],
+        vec![StartTicks(TICKS.0 - 9)],
+    ];
+    let views = vec![
+        OwnView::TrueTicks,
+        OwnView::TrueTicks,
+        OwnView::TrueTicks,
+        OwnView::TrueTicks,
+        OwnView::Shows(vec![TICKS]),
+        OwnView::Shows(vec![OTHER_TICKS]),
+        OwnView::NotComparable(NotComparable::OuterNamespace),
+        OwnView::NotAsked(NotAsked::Refused),
+        OwnView::NotAsked(NotAsked::NoAnswer),
+    ];
     let lives = vec![Life::Alive, Life::Alive, Life::Dead, Life::Unknown];
     let clocks = vec![
         TimeNamespace::Initial,
@@ -100,31 +118,34 @@ fn candidate() -> impl Strategy<Value = Candidate> {
     (
         prop::sample::select(ticks),
         prop::sample::select(lives),
-        prop::sample::select(clocks),
+        (prop::sample::select(clocks), prop::sample::select(views)),
         prop::sample::select(roles),
         prop::sample::select(steps),
         start,
         prop::bool::weighted(0.7),
         prop::bool::weighted(0.1),
     )
-        .prop_map(|(start_ticks, life, time_namespace, role, clock_step_ms, started_at, own, is_self)| {
-            let program = (role != Role::Unreadable).then(|| "program".to_owned());
-            Candidate {
-                pid: if own { PID } else { 40_000 },
-                ns_pid: PID,
-                life,
-                state: 'S',
-                start_ticks,
-                time_namespace,
-                started_at,
-                clock_step_ms,
-                program,
-                role,
-                own_namespace: own,
-                is_self,
-                container: None,
-            }
-        })
+        .prop_map(
+            |(start_ticks, life, (time_namespace, own_view), role, clock_step_ms, started_at, own, is_self)| {
+                let program = (role != Role::Unreadable).then(|| "program".to_owned());
+                Candidate {
+                    pid: if own { PID } else { 40_000 },
+                    ns_pid: PID,
+                    life,
+                    state: 'S',
+                    start_ticks,
+                    time_namespace,
+                    own_view,
+                    started_at,
+                    clock_step_ms,
+                    program,
+                    role,
+                    own_namespace: own,
+                    is_self,
+                    container: None,
+                }
+            },
+        )
 }
 
 fn lock_facts() -> impl Strategy<Value = LockFacts> {
@@ -176,6 +197,7 @@ fn view() -> impl Strategy<Value = View> {
         source,
         seen: VantageWhy::Unreadable { processes: 1 },
         now: NOW,
+        ticks_per_second: 100,
         assume_single_writer,
         scope: Scope::default(),
     })
@@ -258,6 +280,22 @@ const LOSSES: &[Loss] = &[
             let time_namespace = TimeNamespace::Unknown;
             let one = |ticks: &StartTicks| Candidate { start_ticks: vec![*ticks], time_namespace, ..c.clone() };
             c.start_ticks.iter().map(one).collect()
+        })
+    }),
+    ("the right to look at a candidate's own /proc, which tells root what all can read of a stranger's", |facts| {
+        each_candidate(facts, |c| {
+            let own_view = match &c.own_view {
+                OwnView::TrueTicks => OwnView::NotAsked(NotAsked::Refused),
+                OwnView::Shows(_) => OwnView::NotComparable(NotComparable::OuterNamespace),
+                known => known.clone(),
+            };
+            vec![Candidate { own_view, ..c.clone() }]
+        })
+    }),
+    ("all of a candidate's own view", |facts| {
+        each_candidate(facts, |c| {
+            let lost = [NotAsked::NoAnswer, NotAsked::NotNeeded].map(OwnView::NotAsked);
+            lost.map(|own_view| Candidate { own_view, ..c.clone() }).to_vec()
         })
     }),
     ("a candidate's start on the wall clock", |facts| {
@@ -451,6 +489,10 @@ proptest! {
         also("time namespace", each_candidate(&facts, |c| {
             living(c).then(|| Candidate { time_namespace: TimeNamespace::Unknown, ..c.clone() }).into_iter().collect()
         }));
+        also("own view", each_candidate(&facts, |c| {
+            let unknown = [NotAsked::Refused, NotAsked::NoAnswer, NotAsked::NotNeeded].map(OwnView::NotAsked);
+            unknown.map(|own_view| Candidate { own_view, ..c.clone() }).into_iter().filter(|_| living(c)).collect()
+        }));
         also("process", each_candidate(&facts, |c| vec![Candidate::out_of_list(c.pid)]));
         also("life", each_candidate(&facts, |c| {
             let told_by_ticks = recorded.is_none_or(|ticks| c.start_ticks.contains(&ticks));
@@ -508,6 +550,8 @@ proptest! {
         prop_assert!([Reason::NoSuchProcess, Reason::StartTicksDiffer].contains(&verdict.reason));
         let same_clock = |c: &Candidate| c.life == Life::Dead || c.time_namespace == TimeNamespace::Initial;
         prop_assert!(facts.lock.candidates.iter().all(same_clock));
+        let true_ticks = |c: &Candidate| c.life == Life::Dead || c.own_view == OwnView::TrueTicks;
+        prop_assert!(facts.lock.candidates.iter().all(true_ticks), "who may have recorded another's ticks is no other");
     }
 
     /// Law 5, over all facts: what never proves.

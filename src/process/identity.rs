@@ -3,13 +3,13 @@
 //! Everything is read through one held /proc/PID directory, and the identity twice, so that
 //! all of it is of one process. With our own /proc a pidfd confirms it.
 
-use super::offsets::{Offset, as_recorded};
+use super::offsets::{Clocks, Offset, as_recorded};
 use super::openclaw;
 use super::proc_dir::{ProcDir, ProcessDir};
 use super::status::{Identity, Status};
-use crate::evidence::{Candidate, Life, Role, TimeNamespace};
+use crate::evidence::{Candidate, Life, NotAsked, OwnView, Role, TimeNamespace};
 use crate::record::Owner;
-use crate::units::ClockReading;
+use crate::units::{ClockReading, StartTicks};
 use rustix::io::Errno;
 use std::path::Path;
 
@@ -18,6 +18,12 @@ use std::path::Path;
 pub struct Reader {
     offset: Offset,
     own_pid: Option<u32>,
+    /// The number of our time namespace, if it can be read.
+    time_namespace: Option<u64>,
+}
+
+fn time_namespace_of(own: &ProcDir) -> Option<u64> {
+    super::offsets::namespace_number(&own.link("self/ns/time").ok()?)
 }
 
 impl Reader {
@@ -36,7 +42,12 @@ impl Reader {
                 }
             }
         };
-        Self { offset, own_pid }
+        Self { offset, own_pid, time_namespace: own.and_then(time_namespace_of) }
+    }
+
+    /// Every start time that a process can have read for one of which we read these ticks.
+    pub(super) fn as_recorded_by(&self, dir: &ProcessDir, ticks: StartTicks, clock: &ClockReading) -> Vec<StartTicks> {
+        as_recorded(ticks, self.offset, Clocks::of(dir, self.time_namespace), clock.ticks_per_second)
     }
 }
 
@@ -73,12 +84,7 @@ pub fn observe(proc: &ProcDir, pid: u32, reader: &Reader, clock: &ClockReading) 
         return Observed::Gone;
     }
     let identity = dir.read("stat").ok().and_then(|bytes| Identity::parse(&bytes));
-    let offset = match dir.read("timens_offsets") {
-        Ok(bytes) => Offset::parse(&bytes),
-        // A kernel without time namespaces; or the process went, which the second reading shows.
-        Err(Errno::NOENT) => Offset::NONE,
-        Err(_) => Offset::Unknown,
-    };
+    let clocks = Clocks::of(&dir, reader.time_namespace);
     let kernel_thread = identity.is_some_and(|identity| identity.kernel_thread);
     let role = if kernel_thread { Role::Other } else { role(&dir, &status) };
     let container = dir.read("cgroup").ok().and_then(|bytes| container_id(&bytes));
@@ -90,7 +96,7 @@ pub fn observe(proc: &ProcDir, pid: u32, reader: &Reader, clock: &ClockReading) 
     let time_namespace = match (kernel_thread, reader.offset) {
         (true, _) => TimeNamespace::Initial,
         (false, Offset::Unknown) => TimeNamespace::Unknown,
-        (false, Offset::Nanoseconds(_)) => offset.namespace(),
+        (false, Offset::Nanoseconds(_)) => clocks.namespace(),
     };
     let state = identity.map_or(status.state, |identity| identity.state);
     let candidate = Candidate {
@@ -99,9 +105,10 @@ pub fn observe(proc: &ProcDir, pid: u32, reader: &Reader, clock: &ClockReading) 
         life: life(state, status.threads),
         state,
         start_ticks: identity.map_or_else(Vec::new, |identity| {
-            as_recorded(identity.start_ticks, reader.offset, offset, clock.ticks_per_second)
+            as_recorded(identity.start_ticks, reader.offset, clocks, clock.ticks_per_second)
         }),
         time_namespace,
+        own_view: OwnView::NotAsked(NotAsked::NotNeeded),
         started_at: identity.map(|identity| clock.ticks_to_wall(identity.start_ticks)),
         clock_step_ms: None,
         program: Some(status.name.clone()),

@@ -11,6 +11,7 @@ pub mod identity;
 pub mod kernel_holders;
 mod offsets;
 pub mod openclaw;
+pub mod own_view;
 pub mod proc_dir;
 pub mod roots;
 pub mod sharing;

@@ -2,7 +2,7 @@
 
 use crate::sys::tree::{Dir, Meta, read_to_end, stat};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 
@@ -72,6 +72,11 @@ impl ProcessDir {
         read_at(&self.fd, name)
     }
 
+    /// Opens one of its files, to be read as a stream.
+    pub fn open(&self, name: &str) -> Result<OwnedFd, Errno> {
+        open_at(&self.fd, name)
+    }
+
     /// The target of one of its links.
     pub fn link(&self, name: &str) -> Result<Vec<u8>, Errno> {
         rustix::fs::readlinkat(&self.fd, name, Vec::new()).map(std::ffi::CString::into_bytes)
@@ -108,8 +113,27 @@ fn numbers<Fd: AsFd>(dir: Fd) -> Result<impl Iterator<Item = Result<u32, Errno>>
     }))
 }
 
+const FILE: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
+
+fn open_at(dir: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
+    rustix::fs::openat(dir, name, FILE, Mode::empty())
+}
+
 fn read_at(dir: impl AsFd, name: &str) -> Result<Vec<u8>, Errno> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let fd = rustix::fs::openat(dir, name, flags, Mode::empty())?;
-    read_to_end(&fd, MAX_PROC_BYTES)?.ok_or(Errno::FBIG)
+    read_to_end(&open_at(dir, name)?, MAX_PROC_BYTES)?.ok_or(Errno::FBIG)
+}
+
+/// Reads a file of a procfs that somebody else has mounted: nothing on the way may be a link or
+/// a mount, and what is opened must be a regular file.
+///
+/// Errors: `ENOSYS` on kernels before 5.6, where this cannot be asked for.
+pub(super) fn read_file_at(procfs: &Dir, name: &str, limit: u64) -> Result<Vec<u8>, Errno> {
+    let resolve =
+        ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+    let pin = rustix::fs::openat2(procfs, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)?;
+    if stat(&pin, b"", AtFlags::EMPTY_PATH)?.kind != FileType::RegularFile {
+        return Err(Errno::INVAL);
+    }
+    let fd = rustix::fs::openat2(procfs, name, FILE, Mode::empty(), resolve)?;
+    read_to_end(&fd, limit)?.ok_or(Errno::FBIG)
 }

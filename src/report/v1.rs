@@ -174,6 +174,7 @@ struct Sighting<'a> {
     /// Kept for readers of older reports.
     kernel_thread: bool,
     time_namespace: TimeNamespace,
+    own_view: &'static str,
     container: Option<&'a str>,
     is_owner: bool,
 }
@@ -393,6 +394,7 @@ impl<'a> Sighting<'a> {
             role: candidate.role,
             kernel_thread: false,
             time_namespace: candidate.time_namespace,
+            own_view: candidate.own_view.word(),
             container: candidate.container.as_deref(),
             is_owner,
         }

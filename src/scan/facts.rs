@@ -4,15 +4,17 @@ use super::restrain::Users;
 use super::world::{LOOK_LIMIT, World};
 use crate::discover::{FoundLock, RootReport};
 use crate::evidence::{
-    Candidate, ForeignKernel, InUse, LockFacts, NotSole, ProcSource, Reach, SoleAccess, Synchroniser, Vantage, View,
+    Candidate, ForeignKernel, InUse, Life, LockFacts, NotAsked, NotSole, OwnView, ProcSource, Reach, SoleAccess,
+    Synchroniser, Vantage, View,
 };
 use crate::process::exports::Exports;
 use crate::process::identity::{Observed, observe};
 use crate::process::kernel_holders;
+use crate::process::own_view;
 use crate::process::sharing::{Effect, Server};
 use crate::process::witness;
 use crate::process::workers::Workplaces;
-use crate::record::Record;
+use crate::record::{Owner, Record};
 use crate::restraint::Restraint;
 use crate::sys::tree::Meta;
 use crate::sys::{bounded, mounts::MountTable};
@@ -28,6 +30,7 @@ pub(super) struct Gatherer<'a> {
     now: ClockReading,
     candidates: HashMap<u32, Vec<Candidate>>,
     clock_steps: HashMap<u32, Option<u64>>,
+    own_views: HashMap<u32, OwnView>,
     workplaces: HashMap<u32, Workplaces>,
     exports: Option<Exports>,
     servers: HashMap<u32, Vec<Server>>,
@@ -42,6 +45,7 @@ impl<'a> Gatherer<'a> {
             now,
             candidates: HashMap::new(),
             clock_steps: HashMap::new(),
+            own_views: HashMap::new(),
             workplaces: HashMap::new(),
             exports: None,
             servers: HashMap::new(),
@@ -67,6 +71,7 @@ impl<'a> Gatherer<'a> {
             _ => owner.map(|owner| self.candidates(owner.pid)).unwrap_or_default(),
         };
         if let Some(owner) = owner {
+            self.add_own_views(owner, &mut candidates);
             let times = &found.reading.times;
             let asking = candidates.iter_mut().filter(|candidate| asks_for_witness(candidate, owner, times));
             asking.for_each(|candidate| candidate.clock_step_ms = self.clock_step_ms(candidate.pid));
@@ -117,6 +122,24 @@ impl<'a> Gatherer<'a> {
             Observed::Unreadable | Observed::Gone => None,
         });
         living.collect()
+    }
+
+    /// What other ticks than the recorded ones are worth.
+    fn add_own_views(&mut self, owner: &Owner, candidates: &mut [Candidate]) {
+        let Some(recorded) = owner.start_ticks else { return };
+        if candidates.iter().any(|candidate| candidate.life != Life::Dead && candidate.would_record(recorded)) {
+            return;
+        }
+        let Some(proc) = &self.world.proc else { return };
+        let (reader, now) = (self.world.reader, self.now);
+        for candidate in candidates.iter_mut().filter(|candidate| candidate.life != Life::Dead) {
+            let ask = || {
+                let (proc, asked) = (Arc::clone(proc), candidate.clone());
+                let answer = bounded::run(LOOK_LIMIT, move || own_view::look(&proc, &asked, &reader, &now));
+                answer.unwrap_or(OwnView::NotAsked(NotAsked::NoAnswer))
+            };
+            candidate.own_view = self.own_views.entry(candidate.pid).or_insert_with(ask).clone();
+        }
     }
 
     fn clock_step_ms(&mut self, pid: u32) -> Option<u64> {

@@ -132,6 +132,7 @@ impl World {
             source: self.sight.source,
             seen: self.sight.seen.clone(),
             now: now.wall,
+            ticks_per_second: now.ticks_per_second,
             assume_single_writer: request.scope.assume_single_writer,
             scope: request.scope.clone(),
         }

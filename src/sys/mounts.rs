@@ -4,9 +4,16 @@
 //! evidence needs. Called for the sole-access rule, for hidepid and for exports.
 
 use procfs::process::MountInfo;
+use rustix::fd::AsFd;
+use rustix::io::Errno;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+
+const CHUNK_BYTES: usize = 64 * 1024;
+/// The longest line: two paths of 4 KiB, escaped, and as many options again.
+const MAX_LINE_BYTES: usize = 256 * 1024;
+const MAX_MOUNTINFO_BYTES: usize = 256 * 1024 * 1024;
 
 /// One mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +86,59 @@ impl MountTable {
     }
 }
 
+/// What is mounted on the /proc of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProcMount {
+    /// Device number, major and minor: each mount of procfs has its own since Linux 5.8, each PID
+    /// namespace before.
+    pub device: (u32, u32),
+    /// It is procfs, from its root.
+    pub whole_procfs: bool,
+}
+
+/// Reads an open mountinfo file line by line for what is mounted on /proc, as the process of
+/// that file sees it; `None` if nothing is. Of several mounts the last one covers the others.
+///
+/// Errors: those of read(2); `EFBIG` for a line or a file that no kernel writes.
+pub fn proc_mount(mountinfo: impl AsFd) -> Result<Option<ProcMount>, Errno> {
+    let (mut found, mut rest) = (None, Vec::new());
+    let mut total = 0_usize;
+    loop {
+        let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+        let count = match rustix::io::read(&mountinfo, rustix::buffer::spare_capacity(&mut chunk)) {
+            Ok(count) => count,
+            Err(Errno::INTR) => continue,
+            Err(errno) => return Err(errno),
+        };
+        total = total.saturating_add(count);
+        rest.extend_from_slice(&chunk);
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = rest.drain(..=end).collect();
+            found = on_proc(&line).or(found);
+        }
+        if count == 0 {
+            return Ok(on_proc(&rest).or(found));
+        }
+        if rest.len() > MAX_LINE_BYTES || total > MAX_MOUNTINFO_BYTES {
+            return Err(Errno::FBIG);
+        }
+    }
+}
+
+/// The mount of a line if its mount point is /proc. Fields three to five are device, root and
+/// mount point; the type follows a field that is a single dash.
+fn on_proc(line: &[u8]) -> Option<ProcMount> {
+    let mut fields = line.trim_ascii_end().split(|byte| *byte == b' ').skip(2);
+    let (device, root, point) = (fields.next()?, fields.next()?, fields.next()?);
+    if point != b"/proc" {
+        return None;
+    }
+    let (major, minor) = std::str::from_utf8(device).ok()?.split_once(':')?;
+    let device = (major.parse().ok()?, minor.parse().ok()?);
+    let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
+    Some(ProcMount { device, whole_procfs: kind == b"proc" && root == b"/" })
+}
+
 impl TryFrom<MountInfo> for Mount {
     type Error = ();
 
@@ -115,6 +175,30 @@ pub(crate) fn unescape(field: &[u8]) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_mount_that_covers_proc_is_found_in_any_pieces() {
+        let read = |text: &str| {
+            let (reader, mut writer) = std::io::pipe().unwrap();
+            let text = text.to_owned();
+            let feed = std::thread::spawn(move || {
+                for piece in text.as_bytes().chunks(7) {
+                    std::io::Write::write_all(&mut writer, piece).unwrap();
+                }
+            });
+            let found = proc_mount(&reader).unwrap();
+            feed.join().unwrap();
+            found.map(|mount| (mount.device, mount.whole_procfs))
+        };
+        let base = "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n25 1 0:24 / /proc rw shared:14 - proc proc rw\n";
+        assert_eq!(read(base), Some(((0, 24), true)));
+        assert_eq!(read(&format!("{base}26 25 0:51 / /proc rw - proc proc rw,hidepid=2\n")), Some(((0, 51), true)));
+        assert_eq!(read(&format!("{base}26 25 0:24 /sys /proc/sys ro - proc proc rw\n")), Some(((0, 24), true)));
+        assert_eq!(read(&format!("{base}26 25 0:24 /1 /proc ro - proc proc rw")), Some(((0, 24), false)));
+        assert_eq!(read(&format!("{base}26 25 0:60 / /proc rw - tmpfs - rw\n")), Some(((0, 60), false)));
+        assert_eq!(read("1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 0:24 / /host/proc rw - proc proc rw\n"), None);
+        assert_eq!(read("/proc\n - /proc - \n"), None);
+    }
 
     #[test]
     fn escaped_mount_points_and_hidepid_are_understood() {

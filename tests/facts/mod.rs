@@ -7,7 +7,7 @@
 pub mod table;
 
 use openclaw_doctor::evidence::{
-    Candidate, ForeignKernel, InUse, InitialBy, Life, LockFacts, LockTimes, NotSole, ProcSource, Reach, Role,
+    Candidate, ForeignKernel, InUse, InitialBy, Life, LockFacts, LockTimes, NotSole, OwnView, ProcSource, Reach, Role,
     SoleAccess, Synchroniser, TimeNamespace, Vantage, VantageWhy, View, Worker,
 };
 use openclaw_doctor::family::{self, Family};
@@ -60,6 +60,7 @@ pub fn lock(record: Record) -> Facts {
             source: ProcSource::Own,
             seen: VantageWhy::Initial { proc: "/proc".into(), by: InitialBy::Identity },
             now: NOW,
+            ticks_per_second: 100,
             assume_single_writer: false,
             scope: Scope::default(),
         },
@@ -224,6 +225,7 @@ pub fn process(program: &str, role: Role, ticks: StartTicks) -> Candidate {
         state: 'S',
         start_ticks: vec![ticks],
         time_namespace: TimeNamespace::Initial,
+        own_view: OwnView::TrueTicks,
         started_at: Some(EpochMs(TAKEN.0 - MINUTE)),
         clock_step_ms: None,
         program: Some(program.to_owned()),

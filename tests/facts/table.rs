@@ -3,6 +3,7 @@
 //! One entry per row and alternative outcome, then one per thing that takes a proof away.
 
 use super::*;
+use openclaw_doctor::evidence::{NotAsked, NotComparable};
 use openclaw_doctor::record::Hostility::{self, *};
 use openclaw_doctor::verdict::Classification::{
     self, Active, LegacyUnverifiable as Unverifiable, StaleDeadPid as Dead, StaleRecycledPid as Recycled,
@@ -201,6 +202,8 @@ fn equal_ticks() -> Vec<Case> {
         case(4, "only the file before it", with_ticks().undated().and(contradicted()), Active, OwnerAlive, Held),
         case(4, "the filesystem keeps no birth time", with_ticks().and(contradicted()).times(|times| times.record_born = None), Active, OwnerAlive, Held),
         case(4, "the start cannot be put on the wall clock", with_ticks().and(Candidate { started_at: None, ..owner() }), Active, OwnerAlive, Held),
+        case(4, "its own /proc shows it the recorded ticks, a stranger's: it is who recorded them",
+            with_ticks().and(Candidate { own_view: OwnView::Shows(vec![TICKS]), ..successor() }), Active, OwnerAlive, Held),
         case(4, "two with equal ticks, one contradicted", with_ticks().and(contradicted()).and(owner()), Active, OwnerAlive, Held),
     ]
 }
@@ -246,6 +249,9 @@ fn no_ticks() -> Vec<Case> {
 fn other_ticks() -> Vec<Case> {
     let shifted = || Candidate { time_namespace: TimeNamespace::Shifted, ..stranger() };
     let unknown = || Candidate { time_namespace: TimeNamespace::Unknown, ..stranger() };
+    let seen = |own_view| with_ticks().and(Candidate { own_view, ..stranger() });
+    let not = OwnView::NotComparable;
+    let ahead = |by| with_ticks().and(Candidate { start_ticks: vec![StartTicks(TICKS.0 - by)], ..stranger() });
     vec![
         case(6, "host", with_ticks().and(stranger()), Recycled, StartTicksDiffer, Proof),
         case(6, "host, an OpenClaw: program and age are no evidence", with_ticks().and(successor()), Recycled, StartTicksDiffer, Proof),
@@ -261,6 +267,25 @@ fn other_ticks() -> Vec<Case> {
         case(6, "container, an OpenClaw of a namespace below", with_ticks().and(Candidate { own_namespace: false, ..successor() }).in_container(), Recycled, SharedVolume, OutOfSight),
         case(6, "container, the doctor itself", with_ticks().and(Candidate { is_self: true, ..successor() }).in_container(), Recycled, SharedVolume, OutOfSight),
         case(6, "container, an OpenClaw that is perhaps dead", with_ticks().and(Candidate { life: Life::Unknown, ..successor() }).in_container(), Recycled, SharedVolume, OutOfSight),
+        case(6, "its own /proc shows it a third process", seen(OwnView::Shows(vec![StartTicks(24)])), Unverifiable, TicksNotComparable, LikelyHeld),
+        case(6, "its /proc is of another PID namespace", seen(not(NotComparable::OuterNamespace)), Unverifiable, TicksNotComparable, LikelyHeld),
+        case(6, "its /proc may be of another PID namespace", seen(not(NotComparable::SharedOutside)), Unverifiable, TicksNotComparable, LikelyHeld),
+        case(6, "it has no /proc", seen(not(NotComparable::NoProcfs)), Unverifiable, TicksNotComparable, LikelyHeld),
+        case(6, "its /proc lists nobody under its pid", seen(not(NotComparable::NotListed)), Unverifiable, TicksNotComparable, LikelyHeld),
+        case(6, "its /proc was mounted after its start", seen(not(NotComparable::MountedLater)), Unverifiable, TicksNotComparable, LikelyHeld),
+        case(6, "only root may look at its /proc", seen(OwnView::NotAsked(NotAsked::Refused)), Recycled, OwnTicksUnseen, LikelyStale),
+        case(6, "its /proc does not answer", seen(OwnView::NotAsked(NotAsked::NoAnswer)), Unverifiable, TicksNotComparable, LikelyHeld),
+        case(6, "one of two that has another's /proc",
+            seen(OwnView::TrueTicks).and(Candidate { own_view: not(NotComparable::OuterNamespace), ..stranger() }), Unverifiable, TicksNotComparable, LikelyHeld),
+        case(6, "another's /proc, out of sight as well", seen(not(NotComparable::OuterNamespace)).in_container(), Unverifiable, TicksNotComparable, LikelyHeld),
+        case(6, "only root may look at its /proc, out of sight as well", seen(OwnView::NotAsked(NotAsked::Refused)).in_container(), Recycled, SharedVolume, OutOfSight),
+        case(6, "another's /proc, in a time namespace of its own",
+            with_ticks().and(Candidate { own_view: not(NotComparable::OuterNamespace), ..shifted() }), Unverifiable, TicksNotComparable, LikelyHeld),
+        case(7, "another's /proc, of who is dead",
+            with_ticks().and(Candidate { own_view: not(NotComparable::OuterNamespace), life: Life::Dead, ..stranger() }), Dead, NoSuchProcess, Proof),
+        case(6, "recorded 90 ms after the process started: an emulator's number", ahead(9), Unverifiable, TicksNotComparable, LikelyHeld),
+        case(6, "recorded 30 s after the process started", ahead(3_000), Unverifiable, TicksNotComparable, LikelyHeld),
+        case(6, "recorded more than 30 s after the process started", ahead(3_001), Recycled, StartTicksDiffer, Proof),
         case(6, "a start time that cannot be read", with_ticks().and(Candidate { start_ticks: vec![], ..stranger() }), Unverifiable, StartTicksUnreadable, LikelyHeld),
         case(6, "one of two start times that cannot be read", with_ticks().and(stranger()).and(Candidate { start_ticks: vec![], ..stranger() }), Unverifiable, StartTicksUnreadable, LikelyHeld),
         case(6, "known to the kernel, not shown by /proc", with_ticks().and(Candidate::out_of_list(PID)), Unverifiable, StartTicksUnreadable, LikelyHeld),

@@ -15,6 +15,10 @@ pub enum Need {
     Namespaces,
     /// Time namespaces.
     TimeNamespace,
+    /// bubblewrap.
+    Bubblewrap,
+    /// qemu-user for aarch64, and a compiler for it.
+    Emulator,
     /// bindfs and /dev/fuse.
     Fuse,
     /// A loop device, mkfs.ext4 and debugfs.
@@ -53,6 +57,12 @@ impl Need {
             Self::TimeNamespace => {
                 let flags = ["--time", "--boottime", "1000", "--fork", "true"];
                 (works("unshare", flags), "time namespaces can't be made here")
+            }
+            Self::Bubblewrap => (works("bwrap", ["--dev-bind", "/", "/", "--unshare-pid", "true"]), "it needs bwrap"),
+            Self::Emulator => {
+                let there =
+                    works("qemu-aarch64-static", ["--version"]) && works("aarch64-linux-gnu-gcc", ["--version"]);
+                (there, "it needs qemu-aarch64-static and aarch64-linux-gnu-gcc")
             }
             Self::Fuse => {
                 let there = Path::new("/dev/fuse").exists() && works("bindfs", ["--version"]);

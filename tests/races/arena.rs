@@ -9,8 +9,8 @@
 use openclaw_doctor::discover::FoundLock;
 use openclaw_doctor::discover::lock::{self, LockReading};
 use openclaw_doctor::evidence::{
-    Candidate, InUse, InitialBy, Life, LockFacts, NotSole, ProcSource, Reach, Role, SoleAccess, TimeNamespace, Vantage,
-    VantageWhy, View,
+    Candidate, InUse, InitialBy, Life, LockFacts, NotSole, OwnView, ProcSource, Reach, Role, SoleAccess, TimeNamespace,
+    Vantage, VantageWhy, View,
 };
 use openclaw_doctor::family::{FAMILIES, Family, Kind};
 use openclaw_doctor::record::Record;
@@ -429,6 +429,7 @@ impl Arena {
             source: ProcSource::Own,
             seen: VantageWhy::Initial { proc: "/proc".into(), by: InitialBy::Identity },
             now: EpochMs(now().0 + ahead),
+            ticks_per_second: 100,
             assume_single_writer: false,
             scope: Scope::default(),
         };
@@ -485,6 +486,7 @@ pub fn living(pid: u32) -> Candidate {
         state: 'S',
         start_ticks: vec![StartTicks(u64::from(pid))],
         time_namespace: TimeNamespace::Initial,
+        own_view: OwnView::TrueTicks,
         started_at: None,
         clock_step_ms: None,
         program: Some("openclaw".to_owned()),

@@ -526,6 +526,7 @@ impl Arena {
             source: ProcSource::Own,
             seen: VantageWhy::Initial { proc: "/proc".into(), by: InitialBy::Identity },
             now: clock::read().wall,
+            ticks_per_second: 100,
             assume_single_writer: false,
             scope: Scope::default(),
         };
