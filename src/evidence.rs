@@ -4,6 +4,7 @@
 //! reads them; tests write them by hand. Nothing here reads a file or decides anything.
 //! "Cannot tell" is a value of every question that can go unanswered.
 
+use crate::hold::KernelHold;
 use crate::record::Record;
 use crate::scope::Scope;
 use crate::units::{EpochMs, StartTicks};
@@ -150,8 +151,13 @@ pub struct LockFacts {
     pub candidates: Vec<Candidate>,
     /// Living processes that work in the directory that the lock guards.
     pub in_use: InUse,
-    /// The kernel says that somebody holds what the lock's owner holds together with it.
-    pub coordinator_held: bool,
+    /// Whether the kernel says that another program has the lock's own file locked.
+    pub kernel_lock: KernelHold,
+    /// Whether the kernel says that somebody holds what the lock's owner holds together with it.
+    pub coordinator: KernelHold,
+    /// The processes that the kernel names as holders of either, where the record does not stand
+    /// for them.
+    pub kernel_holders: Vec<Candidate>,
     /// Its name is one that only OpenClaw gives, or it stands where OpenClaw puts such a name.
     pub surely_openclaws: bool,
     /// A program here that copies files between this place, or one of the same user, and another

@@ -7,6 +7,7 @@ use crate::evidence::{
     View,
 };
 use crate::family::{Family, Removal};
+use crate::hold::KernelHold;
 use crate::record::{Owner, Record};
 use crate::restraint::Restraint;
 use crate::ticks::{Doubt, doubt};
@@ -61,17 +62,23 @@ pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
         Reason::RecordTruncated => unwritten("the owner record is cut short", lock, view),
         Reason::RecordNotJson => unwritten("the owner record is garbled", lock, view),
         Reason::OwnerNotRecorded => unwritten("a lock of this kind names nobody", lock, view),
-        Reason::KernelLockHeld => match owning(lock) {
-            Some(process) => format!("the kernel says that {} holds a lock on this file", name(process)),
-            None => "the kernel says that this file is locked, by a process that cannot be seen from here".to_owned(),
-        },
+        Reason::KernelLockHeld => {
+            let named = whatever_proc_shows(owner);
+            match holders(lock) {
+                Some(holders) => format!("{named}the kernel says that {holders} holds a lock on this file"),
+                None => format!(
+                    "{named}the kernel says that this file is locked, by a process that cannot be seen from here"
+                ),
+            }
+        }
         Reason::CoordinatorHeld => {
-            let named = owner.map(|owner| format!("whatever /proc shows of pid {}, ", owner.pid)).unwrap_or_default();
+            let (named, holder) = (whatever_proc_shows(owner), holders(lock));
+            let holder = holder.unwrap_or_else(|| "a living process".to_owned());
             format!(
-                "{named}the kernel says that a living process holds the file beside it that ends with .sqlite, which OpenClaw holds for as long as this lock"
+                "{named}the kernel says that {holder} holds the file beside it that ends with .sqlite, which OpenClaw holds for as long as this lock"
             )
         }
-        Reason::KernelLockUnknown => "it cannot be told whether the kernel's lock on this file is held".to_owned(),
+        Reason::KernelLockUnknown => kernel_unknown(&proc, lock),
         Reason::RecordUnreadable => "the owner record may not be read by this user".to_owned(),
         Reason::RecordWithoutPid => unwritten("the record names no pid: a lease", lock, view),
         Reason::RecordNotObject => impossible("it is not a JSON object"),
@@ -180,7 +187,7 @@ pub fn advice(
     let repair = |flags: &str| format!("openclaw-doctor repair{}{flags} {path}", view.scope.flags());
     let named = || format!("openclaw-doctor repair{} --lock {path} --yes", view.scope.flags());
     match &verdict.standing {
-        Standing::Held => match owning(lock) {
+        Standing::Held => match holder(lock, verdict) {
             Some(process) => Advice::words(format!(
                 "wait for {}, or stop it (openclaw gateway stop; else kill {}) and scan again",
                 name(process),
@@ -315,6 +322,45 @@ pub fn owning(lock: &LockFacts) -> Option<&Candidate> {
     }
     let recorded = lock.record.owner()?.start_ticks?;
     lock.candidates.iter().find(|candidate| candidate.life != Life::Dead && candidate.would_record(recorded))
+}
+
+/// The living process that holds a lock with this verdict, if it is known.
+#[must_use]
+pub fn holder<'a>(lock: &'a LockFacts, verdict: &Verdict) -> Option<&'a Candidate> {
+    let kernels = matches!(verdict.reason, Reason::KernelLockHeld | Reason::CoordinatorHeld);
+    if kernels { kernel_holders(lock).first() } else { owning(lock) }
+}
+
+/// The processes that the kernel names as holders of its locks on a lock.
+#[must_use]
+pub fn kernel_holders(lock: &LockFacts) -> &[Candidate] {
+    if matches!(lock.record, Record::KernelHeld { .. }) { &lock.candidates } else { &lock.kernel_holders }
+}
+
+/// Those in words: three, and how many more.
+fn holders(lock: &LockFacts) -> Option<String> {
+    const NAMED: usize = 3;
+    let all = kernel_holders(lock);
+    let mut names: Vec<String> = all.iter().take(NAMED).map(name).collect();
+    if all.len() > NAMED {
+        names.push(format!("{} more", all.len() - NAMED));
+    }
+    (!names.is_empty()).then(|| names.join(" and "))
+}
+
+fn whatever_proc_shows(owner: Option<&Owner>) -> String {
+    owner.map(|owner| format!("whatever /proc shows of pid {}, ", owner.pid)).unwrap_or_default()
+}
+
+fn kernel_unknown(proc: &str, lock: &LockFacts) -> String {
+    let (what, why) = match (&lock.coordinator, &lock.kernel_lock) {
+        (KernelHold::Unknown(why), _) => ("the file beside it that ends with .sqlite", *why),
+        (_, KernelHold::Unknown(why)) => ("this file", *why),
+        _ => return "it cannot be told whether the kernel's lock on this file is held".to_owned(),
+    };
+    let named = lock.record.owner().is_some();
+    let shown = if named { format!("{}; but ", here(proc, lock)) } else { String::new() };
+    format!("{shown}it cannot be told whether the kernel's lock on {what} is held: {why}")
 }
 
 fn program(process: &Candidate) -> &str {

@@ -2,7 +2,7 @@
 //! is provably dead.
 //!
 //! Layers, each using only those before it and its own:
-//! 1. [`units`], [`release`], [`record`], [`stand_in`], [`scope`], [`evidence`], [`problem`], [`family`]: values;
+//! 1. [`units`], [`release`], [`record`], [`stand_in`], [`scope`], [`hold`], [`evidence`], [`problem`], [`family`]: values;
 //!    [`quote`]: text made safe to show;
 //! 2. [`ticks`], [`verdict`], [`restraint`], [`explain`]: pure functions of them;
 //! 3. [`sys`], [`process`], [`discover`]: the edges, which read the machine;
@@ -17,6 +17,7 @@ pub mod discover;
 pub mod evidence;
 pub mod explain;
 pub mod family;
+pub mod hold;
 pub mod plan;
 pub mod problem;
 pub mod process;

@@ -176,7 +176,7 @@ impl Pseudonyms {
     }
 
     fn facts(&mut self, facts: &mut LockFacts) {
-        for candidate in &mut facts.candidates {
+        for candidate in facts.candidates.iter_mut().chain(&mut facts.kernel_holders) {
             if let Some(program) = &candidate.program {
                 candidate.program = Some(self.program(program));
             }

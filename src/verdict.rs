@@ -8,6 +8,7 @@ use crate::evidence::{
     Candidate, Copied, Life, LockFacts, LockTimes, ProcSource, Reach, Role, SoleAccess, TimeNamespace, Vantage, View,
 };
 use crate::family::Family;
+use crate::hold::KernelHold;
 use crate::record::{Hostility, Owner, Record};
 use crate::ticks::{Doubt, doubt};
 use crate::units::{EpochMs, StartTicks};
@@ -273,9 +274,27 @@ impl Verdict {
 #[must_use]
 pub fn judge(family: &Family, lock: &LockFacts, view: &View) -> Verdict {
     let verdict = withdraw(by_rows(family, lock, view), lock, view);
+    if matches!(verdict.standing, Standing::Held) {
+        return verdict;
+    }
     // Whatever /proc shows: the holder may live where this run cannot look, and the kernel sees it.
-    let is_held = matches!(verdict.standing, Standing::Held);
-    if lock.coordinator_held && !is_held { Verdict::held(8, Reason::CoordinatorHeld) } else { verdict }
+    match (&lock.coordinator, &lock.kernel_lock) {
+        (KernelHold::Held { .. }, _) => Verdict::held(8, Reason::CoordinatorHeld),
+        (_, KernelHold::Held { .. }) => Verdict::held(8, Reason::KernelLockHeld),
+        (KernelHold::Unknown(_), _) | (_, KernelHold::Unknown(_)) => unless_locked(verdict),
+        (KernelHold::Free, KernelHold::Free) => verdict,
+    }
+}
+
+/// What is left of a verdict where the kernel cannot be asked whether somebody has the lock locked: it
+/// may be held, and is removed by name only. The class stays.
+fn unless_locked(verdict: Verdict) -> Verdict {
+    match verdict.standing {
+        Standing::Held | Standing::Leaning(Leaning::LikelyHeld) => verdict,
+        Standing::Proven(_) | Standing::Leaning(_) => {
+            Verdict::leans(verdict.row, verdict.classification, Reason::KernelLockUnknown, Leaning::LikelyHeld)
+        }
+    }
 }
 
 fn by_rows(family: &Family, lock: &LockFacts, view: &View) -> Verdict {
@@ -300,7 +319,9 @@ fn by_rows(family: &Family, lock: &LockFacts, view: &View) -> Verdict {
         Record::Unreadable => Verdict::unverifiable(2, Reason::RecordUnreadable, Leaning::LikelyHeld),
         Record::Hostile(hostility) => Verdict::unverifiable(2, Reason::from(*hostility), Leaning::LikelyHeld),
         Record::Anonymous { created_at } => {
-            let since = created_at.or(last_sign(lock));
+            // What it says of itself may be far older than it is; its birth no program can set.
+            let of_file = last_sign(lock).zip(lock.times.record_born).map(|(sign, born)| sign.max(born));
+            let since = of_file.map(|of_file| created_at.map_or(of_file, |created| created.max(of_file)));
             let leaning = abandoned(since, family.anonymous_lease_ms);
             Verdict::unverifiable(3, Reason::RecordWithoutPid, leaning)
         }
@@ -310,10 +331,9 @@ fn by_rows(family: &Family, lock: &LockFacts, view: &View) -> Verdict {
 
 /// The newest sign of the writer; `None` if a time that may be the newest cannot be told.
 fn last_sign(lock: &LockFacts) -> Option<EpochMs> {
-    let newest = lock.times.newest();
     let no_file = matches!(lock.record, Record::Missing | Record::NotRecorded);
     let complete = no_file || lock.times.record_modified.is_some();
-    newest.filter(|_| complete && lock.times.lock_modified.is_some())
+    lock.times.newest().filter(|_| complete && lock.times.lock_modified.is_some())
 }
 
 fn judge_owner(owner: &Owner, lock: &LockFacts, view: &View) -> Verdict {

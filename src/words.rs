@@ -5,6 +5,7 @@
 
 use crate::discover::{Named, OpenError, Origin};
 use crate::evidence::{ForeignKernel, InitialBy, Nested, NotSole, VantageWhy};
+use crate::hold::Untold;
 use crate::problem::{Act, Cause, Problem, WhoRunsUnknown};
 use crate::process::credentials::NoAuthority;
 use crate::quote::shell_word;
@@ -109,6 +110,31 @@ impl fmt::Display for NotSole {
                 shell_word(point)
             ),
             Self::MountUnknown => f.write_str("the lock's mount cannot be told"),
+        }
+    }
+}
+
+impl fmt::Display for Untold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::NotRegular => f.write_str("it is no regular file"),
+            Self::Exchanged => f.write_str("another file has taken its name"),
+            Self::OtherMount => f.write_str("another mount lies on it"),
+            Self::NotAllowed => f.write_str("its file may not be opened by this user"),
+            Self::NoProcfs => f.write_str("without a /proc of our own no file can be opened for certain"),
+            Self::Smb => f.write_str("on SMB a lock cannot be asked for without taking it"),
+            Self::Refused(errno) => write!(f, "its file system does not tell its locks: {}", words(errno)),
+            Self::NoList(errno) => write!(f, "the kernel's list of locks cannot be read: {}", words(errno)),
+            Self::LongList => f.write_str("the kernel's list of locks is too long to be read"),
+            Self::OddLines(lines) => write!(f, "{lines} lines of the kernel's list of locks cannot be read"),
+            Self::SameNumber(Some(pid)) => write!(f, "pid {pid} has a lock on this file or one with the same number"),
+            Self::SameNumber(None) => f.write_str("somebody has a lock on this file or one with the same number"),
+            Self::Nameless => f.write_str("a lock of an open file names no process"),
+            Self::PassedOn(pid) => write!(f, "pid {pid} took a lock and no longer has the file open"),
+            Self::Unasked(pid, errno) => write!(f, "the open files of pid {pid} cannot be read: {}", words(errno)),
+            Self::TooManyFiles(pid) => write!(f, "pid {pid} has too many open files to be looked at"),
+            Self::TooManyHolders => f.write_str("too many processes have locks to be asked one by one"),
+            Self::NoAnswer => f.write_str("no answer in time"),
         }
     }
 }

@@ -56,7 +56,9 @@ fn every_line_of_the_design_s_table_ends_in_the_class_that_the_rules_name() {
     for case in facts::table::cases() {
         let (class, reason, outcome) = case.expected;
         let reason = code(reason);
-        if let Some((known, exception)) = exceptions.get_key_value(reason.as_str()) {
+        // A reason that takes a proof away leaves the row and its class as they are.
+        let exception = exceptions.get_key_value(reason.as_str()).filter(|(_, (rule, ..))| *rule == case.row);
+        if let Some((known, exception)) = exception {
             let leaning = outcome.proof_and_leaning().1.unwrap();
             assert_eq!((case.row, class.word(), leaning), *exception, "{reason}: {}", case.evidence);
             met.insert(*known);

@@ -4,10 +4,12 @@
 
 mod support;
 
-use openclaw_doctor::process::kernel_holders::{Holder, Kind, holders};
+use openclaw_doctor::hold::{Access, KernelHold, Untold};
+use openclaw_doctor::process::kernel_holders::{Asked, Holder, Holders, Kind, list};
 use openclaw_doctor::process::proc_dir::ProcDir;
-use openclaw_doctor::sys::kernel_lock::{Access, KernelHold, look};
+use openclaw_doctor::sys::kernel_lock::look;
 use openclaw_doctor::sys::tree::{Dir, Meta};
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -65,11 +67,21 @@ impl File {
         look(&dir, NAME.as_bytes(), &seen).unwrap()
     }
 
-    fn holders(&self) -> (Vec<Holder>, Option<String>) {
-        let (_, seen) = self.seen();
-        let found = holders(&ProcDir::open(Path::new("/proc")).unwrap(), seen.device, seen.inode);
+    fn holders(&self) -> (Vec<Holder>, Option<Untold>) {
+        let found = self.listed();
         (found.by, found.unknown)
     }
+
+    fn listed(&self) -> Holders {
+        listed(&self.seen().1)
+    }
+}
+
+/// What the kernel's list says of a file.
+fn listed(seen: &Meta) -> Holders {
+    let proc = ProcDir::open(Path::new("/proc")).unwrap();
+    let asked = Asked { device: seen.device, superblock: None, inode: seen.inode };
+    list(&proc, &HashSet::from([seen.inode])).on(&proc, &asked)
 }
 
 fn lock(path: &Path, call: &str, access: &str, range: [&str; 2]) -> Living {
@@ -116,7 +128,7 @@ fn a_lock_of_an_open_file_is_held_by_somebody_who_is_not_named() {
     let _living = file.lock("ofd", "write", EXCLUSIVE);
     assert_eq!(file.look(), held(None, Access::Write));
     let (by, unknown) = file.holders();
-    assert!(by.is_empty() && unknown.as_deref().is_some_and(|why| why.contains("names no process")), "{unknown:?}");
+    assert_eq!((by, unknown), (vec![], Some(Untold::Nameless)));
 }
 
 #[test]
@@ -154,7 +166,8 @@ fn a_flock_left_to_a_child_is_not_said_to_be_its_parents() {
     let _child = Living(Command::new("sleep").arg("1000").stdin(Stdio::from(open)).spawn().unwrap());
     let (by, unknown) = file.holders();
     assert!(by.is_empty(), "the list names us, and we have it open no more: {by:?}");
-    assert!(unknown.is_some_and(|why| why.contains("no longer has the file open")));
+    assert_eq!(unknown, Some(Untold::PassedOn(pid)));
+    assert_eq!(file.listed().hold, KernelHold::Held { pid: None, access: Access::Read }, "somebody holds it");
 }
 
 /// Looks at a file from inside a PID namespace that does not show the holder.
@@ -165,7 +178,7 @@ fn look_from_inside() {
     let dir = Dir::open_root(path.parent().unwrap()).unwrap();
     let seen = dir.meta_of(NAME.as_bytes()).unwrap();
     assert_eq!(look(&dir, NAME.as_bytes(), &seen), Ok(held(None, Access::Write)));
-    let found = holders(&ProcDir::open(Path::new("/proc")).unwrap(), seen.device, seen.inode);
+    let found = listed(&seen);
     assert_eq!((found.by, found.unknown), (vec![], None), "the list leaves out whom the namespace does not show");
 }
 
@@ -228,7 +241,7 @@ fn look_at_an_overlay() {
     let list = std::fs::read_to_string("/proc/locks").unwrap();
     let device = format!("{:02x}:{:02x}:{}", seen.device.0, seen.device.1, seen.inode);
     assert!(list.contains(&format!(" {pid} ")) && !list.contains(&format!(" {pid} {device} ")), "{device}\n{list}");
-    let found = holders(&ProcDir::open(Path::new("/proc")).unwrap(), seen.device, seen.inode);
+    let found = listed(&seen);
     assert_eq!(found.by, [Holder { pid, access: Access::Write, kind: Kind::Posix }]);
     assert_eq!(found.unknown, None);
     // What lies below the overlay is another file to the kernel's locks.

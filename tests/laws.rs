@@ -12,6 +12,7 @@ use openclaw_doctor::evidence::{
     ProcSource, Reach, Role, SoleAccess, Synchroniser, TimeNamespace, Vantage, VantageWhy, View, Worker,
 };
 use openclaw_doctor::family::FAMILIES;
+use openclaw_doctor::hold::{KernelHold, Untold};
 use openclaw_doctor::record::{Hostility, Owner, PID_LIMIT, Record};
 use openclaw_doctor::scope::Scope;
 use openclaw_doctor::units::{EpochMs, StartTicks};
@@ -157,7 +158,7 @@ fn lock_facts() -> impl Strategy<Value = LockFacts> {
         prop::collection::vec(candidate(), 0..4),
         prop::bool::weighted(0.15),
         0..3_usize,
-        (prop::bool::weighted(0.05), prop::bool::weighted(0.8), prop::bool::weighted(0.1)),
+        (hold(), hold(), prop::bool::weighted(0.8), prop::bool::weighted(0.1)),
     )
         .prop_map(|(record, times, foreign, own_layer, candidates, worked_in, unknown, told)| {
             let (lock_modified, record_modified, record_born) = times;
@@ -180,11 +181,21 @@ fn lock_facts() -> impl Strategy<Value = LockFacts> {
                     by: worked_in.then(|| Worker { pid: 9, program: "npm".to_owned() }).into_iter().collect(),
                     unknown,
                 },
-                coordinator_held: told.0,
-                surely_openclaws: told.1,
-                synchroniser: told.2.then_some(Synchroniser { pid: 9, program: "rsync" }),
+                coordinator: told.0,
+                kernel_lock: told.1,
+                kernel_holders: Vec::new(),
+                surely_openclaws: told.2,
+                synchroniser: told.3.then_some(Synchroniser { pid: 9, program: "rsync" }),
             }
         })
+}
+
+fn hold() -> impl Strategy<Value = KernelHold> {
+    prop_oneof![
+        18 => Just(KernelHold::Free),
+        1 => Just(KernelHold::HELD),
+        1 => Just(KernelHold::Unknown(Untold::NotAllowed)),
+    ]
 }
 
 fn view() -> impl Strategy<Value = View> {
@@ -432,7 +443,7 @@ proptest! {
         let mut old = facts.clone();
         let Record::Owner(owner) = &mut old.lock.record else { return Ok(()) };
         owner.start_ticks = None;
-        old.lock.coordinator_held = false;
+        (old.lock.coordinator, old.lock.kernel_lock) = (KernelHold::Free, KernelHold::Free);
         let verdict = old.judge();
         if old.lock.candidates.iter().any(|candidate| candidate.life != Life::Dead) {
             prop_assert!(!verdict.proof());
@@ -503,6 +514,9 @@ proptest! {
         also("vantage", with_view(&facts, |view| view.vantage = Vantage::Restricted));
         also("table", with_view(&facts, |view| view.source = ProcSource::Unreadable));
         also("procfs", with_view(&facts, |view| view.source = ProcSource::NotProcfs));
+        let unknown = KernelHold::Unknown(Untold::NotAllowed);
+        also("kernel's lock", with_lock(&facts, |lock| lock.kernel_lock = unknown));
+        also("coordinator", with_lock(&facts, |lock| lock.coordinator = unknown));
         for (name, poorer) in ended {
             prop_assert!(!poorer.judge().proof(), "{name} is unreadable, and still {:?}", poorer.judge());
         }
@@ -517,8 +531,10 @@ proptest! {
         let kernels = matches!(facts.lock.record, Record::KernelHeld { .. });
         let held = [Reason::OwnerAlive, Reason::KernelLockHeld, Reason::CoordinatorHeld];
         prop_assert_eq!(active, held.contains(&verdict.reason));
-        prop_assert!(active || !facts.lock.coordinator_held);
-        prop_assert_eq!(kernels, verdict.reason == Reason::KernelLockHeld);
+        let (coordinated, locked) = (facts.lock.coordinator.is_held(), facts.lock.kernel_lock.is_held());
+        prop_assert!(active || !(coordinated || locked));
+        prop_assert!(!kernels || verdict.reason == Reason::KernelLockHeld);
+        prop_assert!(kernels || locked || verdict.reason != Reason::KernelLockHeld);
         prop_assert_eq!(verdict.leaning().is_none(), active || verdict.proof());
         prop_assert!((1..=8).contains(&verdict.row));
         prop_assert!(Reason::ALL.contains(&verdict.reason));
@@ -531,7 +547,7 @@ proptest! {
         match verdict.classification {
             Classification::StaleDeadPid => prop_assert!(!living && facts.lock.record.owner().is_some()),
             Classification::StaleRecycledPid => prop_assert!(living),
-            Classification::Active => prop_assert!(living || kernels || facts.lock.coordinator_held),
+            Classification::Active => prop_assert!(living || kernels || coordinated || locked),
             Classification::LegacyUnverifiable => prop_assert!(!verdict.proof()),
         }
     }
@@ -561,6 +577,8 @@ proptest! {
             || matches!(facts.view.source, ProcSource::NotProcfs | ProcSource::Unreadable)
             || facts.lock.reach != Reach::ThisKernel
             || !facts.lock.in_use.by.is_empty()
+            || facts.lock.kernel_lock != KernelHold::Free
+            || facts.lock.coordinator != KernelHold::Free
             || facts.lock.record.owner().is_none();
         prop_assert!(!(doubtful && facts.judge().proof()));
     }
@@ -572,12 +590,12 @@ proptest! {
         let mut facts = facts;
         facts.lock.record = Record::KernelHeld { pid };
         prop_assert_eq!(rank(&facts.judge()), Rank::Held);
-        facts.lock.coordinator_held = true;
+        facts.lock.coordinator = KernelHold::HELD;
         for record in [Record::KernelUnknown, Record::Missing, facts.lock.record.clone()] {
             facts.lock.record = record;
             prop_assert_eq!(rank(&facts.judge()), Rank::Held);
         }
-        facts.lock.coordinator_held = false;
+        (facts.lock.coordinator, facts.lock.kernel_lock) = (KernelHold::Free, KernelHold::Free);
         facts.lock.record = Record::KernelUnknown;
         prop_assert_eq!(rank(&facts.judge()), Rank::LikelyHeld);
         prop_assert_eq!(facts.judge().row, 8);

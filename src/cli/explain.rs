@@ -91,6 +91,9 @@ pub(crate) fn write(out: &mut dyn Write, lock: &JudgedLock, scan: &Scan, look: L
     for candidate in &facts.candidates {
         line("Seen", &sighting(candidate))?;
     }
+    for holder in &facts.kernel_holders {
+        line("Locked", &format!("by {}", sighting(holder)))?;
+    }
     line("Looked", &format!("{}; {}", scan.view.seen.sentence(), reach(lock, scan)))?;
     let workers: Vec<String> = facts.in_use.by.iter().map(|w| format!("{} (pid {})", w.program, w.pid)).collect();
     if !workers.is_empty() {

@@ -11,11 +11,10 @@ use openclaw_doctor::explain;
 use openclaw_doctor::family::Removal;
 use openclaw_doctor::problem::Problem;
 use openclaw_doctor::quote::{shell_word, visible, visible_path};
-use openclaw_doctor::record::Record;
 use openclaw_doctor::report::v1::Summary;
 use openclaw_doctor::restraint::Restraint;
 use openclaw_doctor::scan::{JudgedLock, Scan};
-use openclaw_doctor::verdict::{Classification, Leaning};
+use openclaw_doctor::verdict::{Classification, Leaning, Reason};
 use openclaw_doctor::warrant::{Basis, Warrant};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -207,8 +206,8 @@ fn age(lock: &JudgedLock, scan: &Scan) -> String {
 }
 
 pub(crate) fn owner(lock: &JudgedLock) -> String {
-    if let Record::KernelHeld { .. } = lock.facts.record {
-        let holder = explain::owning(&lock.facts).map_or_else(|| "out of sight".to_owned(), process);
+    if lock.verdict.reason == Reason::KernelLockHeld {
+        let holder = explain::holder(&lock.facts, &lock.verdict).map_or_else(|| "out of sight".to_owned(), process);
         return format!("kernel → {}", visible(&holder));
     }
     let Some(owner) = lock.facts.record.owner() else { return "nobody named".to_owned() };

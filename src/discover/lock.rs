@@ -5,12 +5,14 @@
 
 use crate::evidence::LockTimes;
 use crate::family::{Family, Form, Kind};
+use crate::hold::{KernelHold, Untold};
 use crate::record::{Hostility, MAX_RECORD_BYTES, Record};
 use crate::sys::clock;
-use crate::sys::kernel_lock::{self, KernelHold};
-use crate::sys::tree::{Crossing, Dir, Meta, ReadError};
+use crate::sys::kernel_lock;
+use crate::sys::tree::{Crossing, Dir, Meta, ReadError, read_regular, stat};
 use crate::units::EpochMs;
-use rustix::fs::FileType;
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -31,8 +33,11 @@ pub struct LockReading {
     pub meta: Meta,
     /// What stands at the record's name, if anything does.
     pub record_inode: Option<u64>,
-    /// Somebody holds the kernel's lock on its coordinator, the file `<lock>.sqlite`.
-    pub coordinator_held: bool,
+    /// Whether the kernel says that another program has the lock's own file locked, as far as fcntl(2)
+    /// tells; nothing of a directory.
+    pub kernel_lock: KernelHold,
+    /// Whether somebody holds the kernel's lock on its coordinator, the file `<lock>.sqlite`.
+    pub coordinator: KernelHold,
 }
 
 impl LockReading {
@@ -45,12 +50,13 @@ impl LockReading {
             changed: meta.changed,
             meta,
             record_inode: None,
-            coordinator_held: false,
+            kernel_lock: KernelHold::Free,
+            coordinator: KernelHold::Free,
         }
     }
 
-    /// Takes in what reading the record's file gave. `holder` is the directory that holds it.
-    fn take(&mut self, read: Result<(Meta, Vec<u8>), ReadError>, holder: &Meta, family: &Family) {
+    /// Takes in what reading the record's file gave.
+    fn take(&mut self, read: Result<(Meta, Vec<u8>), ReadError>, family: &Family) {
         let mut stamp = |file: &Meta| {
             self.times.record_modified = file.modified;
             self.times.record_born = file.born;
@@ -59,12 +65,10 @@ impl LockReading {
         self.record = match read {
             Ok((file, bytes)) => {
                 stamp(&file);
-                // What has another name or lies on another mount may be anybody's file, put there so
-                // that a doctor who may read everything shows it: its bytes are not kept.
+                // What has another name may be anybody's file, put there so that a doctor who may
+                // read everything shows it: its bytes are not kept.
                 if file.links > 1 {
                     Record::Hostile(Hostility::RecordHardLinked)
-                } else if !file.same_mount(holder) {
-                    Record::Hostile(Hostility::RecordNotRegular)
                 } else {
                     self.raw = bytes;
                     family.parse(&self.raw)
@@ -74,10 +78,14 @@ impl LockReading {
                 stamp(&file);
                 Record::Hostile(Hostility::TooLarge)
             }
+            Err(ReadError::OtherMount(file)) => {
+                stamp(&file);
+                Record::Hostile(Hostility::RecordNotRegular)
+            }
             Err(ReadError::Symlink) => Record::Hostile(Hostility::RecordSymlink),
             Err(ReadError::NotRegular) => Record::Hostile(Hostility::RecordNotRegular),
             Err(ReadError::System(Errno::NOENT)) => Record::Missing,
-            Err(ReadError::System(_)) => Record::Unreadable,
+            Err(ReadError::System(_) | ReadError::NoProcfs) => Record::Unreadable,
         };
     }
 }
@@ -86,15 +94,15 @@ impl LockReading {
 ///
 /// Errors: the lock has vanished (`ENOENT`), or its name may not be looked at.
 pub fn read(parent: &Dir, name: &OsStr, kind: Kind) -> Result<Option<LockReading>, Errno> {
-    let seen = parent.meta_of(name.as_bytes())?;
     match kind.form {
-        Form::Directory { .. } | Form::EmptyDirectory => read_directory(parent, name, seen, kind).map(Some),
-        Form::File => read_file(parent, name, seen, kind.family).map(Some),
-        Form::KernelLock => read_kernel_lock(parent, name, seen),
+        Form::Directory { .. } | Form::EmptyDirectory => read_directory(parent, name, kind).map(Some),
+        Form::File => read_file(parent, name, kind.family).map(Some),
+        Form::KernelLock => read_kernel_lock(parent, name),
     }
 }
 
-fn read_directory(parent: &Dir, name: &OsStr, seen: Meta, kind: Kind) -> Result<LockReading, Errno> {
+fn read_directory(parent: &Dir, name: &OsStr, kind: Kind) -> Result<LockReading, Errno> {
+    let seen = parent.meta_of(name.as_bytes())?;
     let bare = |record| Ok(LockReading::bare(record, seen));
     match seen.kind {
         FileType::Directory => {}
@@ -125,35 +133,65 @@ pub fn read_opened(lock: &Dir, kind: Kind) -> Result<LockReading, Errno> {
         return Ok(reading);
     };
     let name = record.as_bytes();
-    let seen = lock.meta_of(name);
-    reading.record_inode = seen.ok().map(|record| record.inode);
-    let read = |seen| lock.read_seen(name, seen, MAX_RECORD_BYTES);
-    reading.take(seen.map_err(ReadError::System).and_then(read), &meta, kind.family);
+    let read = lock.read_here(name, &meta, MAX_RECORD_BYTES);
+    reading.record_inode = match &read {
+        Ok((record, _)) => Some(record.inode),
+        Err(_) => lock.meta_of(name).ok().map(|record| record.inode),
+    };
+    reading.take(read, kind.family);
     Ok(reading)
 }
 
 /// Reads a lock that is a file.
-fn read_file(parent: &Dir, name: &OsStr, seen: Meta, family: &Family) -> Result<LockReading, Errno> {
-    if let Some(hostility) = no_file(seen.kind) {
-        return Ok(LockReading::bare(Record::Hostile(hostility), seen));
-    }
-    let mut reading = LockReading::bare(Record::Missing, seen);
-    reading.record_inode = Some(seen.inode);
-    let read = parent.read_seen(name.as_bytes(), seen, MAX_RECORD_BYTES);
-    if let Err(ReadError::System(Errno::NOENT)) = read {
-        return Err(Errno::NOENT);
+fn read_file(parent: &Dir, name: &OsStr, family: &Family) -> Result<LockReading, Errno> {
+    let pin = parent.pin(name.as_bytes())?;
+    let mut meta = pin.meta()?;
+    if let Some(hostility) = no_file(meta.kind) {
+        return Ok(LockReading::bare(Record::Hostile(hostility), meta));
     }
     let holder = parent.meta()?;
-    if let Ok((file, _)) = &read {
-        // Another one may stand there since it was looked at: what was read is the lock.
-        (reading.meta, reading.record_inode) = (*file, Some(file.inode));
-        reading.times.lock_modified = file.modified;
+    let same_mount = meta.same_mount(&holder);
+    if meta.mount_id == 0 && same_mount {
+        meta.mount_id = holder.mount_id;
     }
-    if reading.meta.mount_id == 0 && reading.meta.same_mount(&holder) {
-        reading.meta.mount_id = holder.mount_id;
+    let mut reading = LockReading::bare(Record::Missing, meta);
+    reading.record_inode = Some(meta.inode);
+    let opened = if same_mount { pin.open(&meta) } else { Err(ReadError::OtherMount(meta)) };
+    let read = match opened {
+        Ok(file) => {
+            reading.kernel_lock = kernel_lock::ask(&file);
+            read_regular(&file, meta, MAX_RECORD_BYTES)
+        }
+        Err(error) => {
+            reading.kernel_lock =
+                kernel_lock::of_refused(&error).unwrap_or_else(|errno| KernelHold::Unknown(Untold::Refused(errno)));
+            Err(error)
+        }
+    };
+    reading.take(read, family);
+    if family.has_coordinator {
+        reading.coordinator = coordinator(parent, name);
     }
-    reading.take(read, &holder, family);
-    reading.coordinator_held = family.has_coordinator && is_coordinated(parent, name);
+    Ok(reading)
+}
+
+/// Reads a lock that is a file through a descriptor that is held on it, which stands at `name` of
+/// `parent` or stood there. Whether others have it locked is not asked.
+///
+/// Errors: those of statx(2).
+pub(crate) fn read_opened_file(
+    file: &OwnedFd,
+    parent: &Dir,
+    name: &OsStr,
+    family: &Family,
+) -> Result<LockReading, Errno> {
+    let meta = stat(file, b"", AtFlags::EMPTY_PATH)?;
+    let mut reading = LockReading::bare(Record::Missing, meta);
+    reading.record_inode = Some(meta.inode);
+    reading.take(read_regular(file, meta, MAX_RECORD_BYTES), family);
+    if family.has_coordinator {
+        reading.coordinator = coordinator(parent, name);
+    }
     Ok(reading)
 }
 
@@ -191,23 +229,30 @@ pub(crate) fn beside(lock: &OsStr, suffix: &str) -> OsString {
     name
 }
 
-fn is_coordinated(parent: &Dir, name: &OsStr) -> bool {
-    let coordinator = beside(name, ".sqlite");
-    let name = coordinator.as_bytes();
-    let held = |seen: &Meta| matches!(kernel_lock::look(parent, name, seen), Ok(KernelHold::Held { .. }));
-    parent.meta_of(name).is_ok_and(|seen| held(&seen))
+/// Whether somebody holds the file beside a lock by which its owner is known from anywhere.
+fn coordinator(parent: &Dir, lock: &OsStr) -> KernelHold {
+    let name = beside(lock, ".sqlite");
+    let name = name.as_bytes();
+    match parent.meta_of(name).and_then(|seen| kernel_lock::look(parent, name, &seen)) {
+        Ok(hold) => hold,
+        // A release that makes none.
+        Err(Errno::NOENT) => KernelHold::Free,
+        Err(errno) => KernelHold::Unknown(Untold::Refused(errno)),
+    }
 }
 
-fn read_kernel_lock(parent: &Dir, name: &OsStr, seen: Meta) -> Result<Option<LockReading>, Errno> {
+fn read_kernel_lock(parent: &Dir, name: &OsStr) -> Result<Option<LockReading>, Errno> {
+    let seen = parent.meta_of(name.as_bytes())?;
     if let Some(hostility) = no_file(seen.kind) {
         return Ok(Some(LockReading::bare(Record::Hostile(hostility), seen)));
     }
-    let record = match kernel_lock::look(parent, name.as_bytes(), &seen)? {
+    let hold = kernel_lock::look(parent, name.as_bytes(), &seen)?;
+    let record = match hold {
         KernelHold::Free => return Ok(None),
         KernelHold::Held { pid, .. } => Record::KernelHeld { pid },
         KernelHold::Unknown(_) => Record::KernelUnknown,
     };
-    Ok(Some(LockReading::bare(record, seen)))
+    Ok(Some(LockReading { kernel_lock: hold, ..LockReading::bare(record, seen) }))
 }
 
 /// What is wrong with what stands where a file should.

@@ -1,19 +1,27 @@
-//! Who holds the kernel locks on a file, as the kernel's own list names them.
+//! Who holds the kernel locks on files, as the kernel's own list names them.
 //!
 //! Source: /proc/locks, and the `lock:` lines of /proc/PID/fdinfo (proc_locks(5),
-//! proc_pid_fdinfo(5), `lock_get_status` of fs/locks.c). The list leaves out every holder that
-//! the PID namespace of the proc directory does not show, and may miss a line while it changes:
-//! no holder here does not say that the file is free. [`crate::sys::kernel_lock`] says that.
+//! proc_pid_fdinfo(5), `lock_get_status` of fs/locks.c). Locks of flock(2) and leases can be seen
+//! nowhere else without taking one. The list shows every holder to every user, but leaves out
+//! whom the PID namespace of the proc directory does not show: there, no holder here does not say
+//! that the file is free. Of fcntl(2)'s locks [`crate::sys::kernel_lock`] says that.
 
 use super::proc_dir::{ProcDir, ProcessDir};
-use crate::sys::kernel_lock::Access;
+use crate::hold::{Access, KernelHold, Untold};
 use rustix::io::Errno;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// How many processes are asked for their descriptors; the list rarely names more than one.
 const MAX_ASKED: usize = 8;
 /// How many descriptors of a process are read.
 const MAX_DESCRIPTORS: usize = 4096;
+/// Largest list that is read: about 250,000 locks. The kernel seeks in it from its beginning for
+/// every page, with all locking of files held up.
+const MAX_LIST_BYTES: u64 = 16 * 1024 * 1024;
+/// The kernel gives a list of this many bytes in one piece, in which no line can be missed.
+const ONE_PIECE: usize = 4096;
+/// No line is longer.
+const MAX_LINE: usize = 1024;
 
 /// Which call took a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,8 +56,19 @@ pub struct Lock {
 pub struct Locks {
     /// The locks that are held.
     pub held: Vec<Lock>,
-    /// Lines that are not of the kernel's form.
-    pub odd: usize,
+    /// Why there may be others, if so.
+    pub unknown: Option<Untold>,
+}
+
+/// A file, as the kernel's list may name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// Its device, as stat(2) tells it.
+    pub device: (u32, u32),
+    /// The device of its superblock, as mountinfo tells it, where its mount is in our table.
+    pub superblock: Option<(u32, u32)>,
+    /// Its inode number.
+    pub inode: u64,
 }
 
 /// A process that holds a lock.
@@ -64,86 +83,158 @@ pub struct Holder {
 }
 
 /// Who holds locks on a file.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holders {
     /// Processes that are known to, each of their locks once.
     pub by: Vec<Holder>,
-    /// Why there may be others that this list could have told, if so.
-    pub unknown: Option<String>,
+    /// Whether somebody holds one of flock(2) or a lease, of which nothing else tells.
+    pub hold: KernelHold,
+    /// Why there may be others than `by` that this list could have told, if so.
+    pub unknown: Option<Untold>,
 }
 
-/// Reads who holds locks on the file that stat(2) tells by this device (major and minor) and inode.
-///
-/// The descriptors of other users' processes are shown to root only: an ordinary user gets
-/// [`Holders::unknown`] where the list alone does not prove it.
+/// Reads the kernel's list, as far as it is about files with these inode numbers.
 #[must_use]
-pub fn holders(proc: &ProcDir, device: (u32, u32), inode: u64) -> Holders {
-    match proc.read("locks") {
-        Ok(bytes) => among(&parse_locks(&bytes), proc, device, inode),
-        Err(errno) => {
-            let why = format!("the kernel's list of locks cannot be read: {}", crate::sys::words(errno));
-            Holders { by: Vec::new(), unknown: Some(why) }
+pub fn list(proc: &ProcDir, inodes: &HashSet<u64>) -> Locks {
+    let wanted = |inode| inodes.contains(&inode);
+    let (mut locks, length) = read_once(proc, &wanted);
+    // Between two pieces the list may shrink, and a line be stepped over.
+    if length > ONE_PIECE && locks.unknown.is_none() {
+        let (again, _) = read_once(proc, &wanted);
+        locks.held.extend(again.held);
+        locks.unknown = again.unknown;
+    }
+    locks
+}
+
+fn read_once(proc: &ProcDir, wanted: &dyn Fn(u64) -> bool) -> (Locks, usize) {
+    let (mut locks, mut odd, mut length) = (Locks::default(), 0, 0);
+    let mut rest = Vec::new();
+    let read = proc.stream("locks", MAX_LIST_BYTES, &mut |piece| {
+        length += piece.len();
+        rest.extend_from_slice(piece);
+        let end = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        odd += take_lines(&mut locks.held, rest.get(..end).unwrap_or_default(), wanted);
+        rest.drain(..end);
+        if rest.len() > MAX_LINE {
+            odd += 1;
+            rest.clear();
+        }
+    });
+    odd += take_lines(&mut locks.held, &rest, wanted);
+    locks.unknown = match read {
+        Err(Errno::FBIG) => Some(Untold::LongList),
+        Err(errno) => Some(Untold::NoList(errno)),
+        Ok(()) if odd > 0 => Some(Untold::OddLines(odd)),
+        Ok(()) => None,
+    };
+    (locks, length)
+}
+
+/// Takes the held locks on wanted files out of whole lines; how many lines are of no known form.
+fn take_lines(held: &mut Vec<Lock>, lines: &[u8], wanted: &dyn Fn(u64) -> bool) -> usize {
+    let mut odd = 0;
+    for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
+        match parse_line(line) {
+            Ok(lock) => held.extend(lock.filter(|lock| wanted(lock.inode))),
+            // What a later kernel adds is no matter where it is about another file.
+            Err(Odd) if inode_in(line).is_none_or(wanted) => odd += 1,
+            Err(Odd) => {}
         }
     }
+    odd
 }
 
-fn among(locks: &Locks, proc: &ProcDir, device: (u32, u32), inode: u64) -> Holders {
-    let mut found = Holders::default();
-    if locks.odd > 0 {
-        found.doubt(format!("{} lines of the kernel's list of locks cannot be read", locks.odd));
-    }
-    let mut asked = BTreeSet::new();
-    for lock in locks.held.iter().filter(|lock| lock.inode == inode && may_be_same(lock.device, device)) {
-        let Some(pid) = lock.pid else {
-            found.doubt("a lock of an open file names no process".to_owned());
-            continue;
-        };
-        if lock.kind == Kind::Posix && lock.device == device {
-            found.add(Holder { pid, access: lock.access, kind: lock.kind });
-        } else if asked.contains(&pid) {
-        } else if asked.len() == MAX_ASKED {
-            found.doubt("too many processes have locks to be asked one by one".to_owned());
-        } else {
-            asked.insert(pid);
-            match held_by(proc, pid, device, inode) {
-                Ok(held) => {
-                    // Whoever took a lock of an open file may have left it to a child.
-                    if held.is_empty() && lock.kind != Kind::Posix {
-                        found.doubt(format!("pid {pid} took a lock and no longer has the file open"));
-                    }
-                    held.into_iter().for_each(|holder| found.add(holder));
+impl Locks {
+    /// Who holds locks on a file, as far as this list was read for it.
+    ///
+    /// The descriptors of other users' processes are shown to root only: an ordinary user is told
+    /// that a lock is held, but not always by whom.
+    #[must_use]
+    pub fn on(&self, proc: &ProcDir, file: &Asked) -> Holders {
+        let mut found = Holders { by: Vec::new(), hold: KernelHold::Free, unknown: None };
+        if let Some(why) = self.unknown {
+            found.doubt(why);
+            found.hold = KernelHold::Unknown(why);
+        }
+        let mut asked = BTreeSet::new();
+        for lock in self.held.iter().filter(|lock| lock.inode == file.inode) {
+            let sure = match file.may_be_on(lock.device) {
+                Some(sure) => sure,
+                None => continue,
+            };
+            let only_here = matches!(lock.kind, Kind::Flock | Kind::Lease);
+            if only_here && sure {
+                found.hold = KernelHold::Held { pid: None, access: lock.access };
+            }
+            let doubt = |found: &mut Holders, why| {
+                found.doubt(why);
+                if only_here {
+                    found.hold = found.hold.or(KernelHold::Unknown(Untold::SameNumber(lock.pid)));
                 }
-                Err(why) => found.doubt(why),
+            };
+            let Some(pid) = lock.pid else {
+                doubt(&mut found, Untold::Nameless);
+                continue;
+            };
+            if lock.kind == Kind::Posix && sure {
+                found.add(Holder { pid, access: lock.access, kind: lock.kind });
+            } else if asked.contains(&pid) {
+            } else if asked.len() == MAX_ASKED {
+                doubt(&mut found, Untold::TooManyHolders);
+            } else {
+                asked.insert(pid);
+                match held_by(proc, pid, file) {
+                    Ok(held) => {
+                        // Whoever took a lock of an open file may have left it to a child.
+                        if held.is_empty() && lock.kind != Kind::Posix {
+                            doubt(&mut found, Untold::PassedOn(pid));
+                        }
+                        held.into_iter().for_each(|holder| found.add(holder));
+                    }
+                    Err(why) => doubt(&mut found, why),
+                }
             }
         }
+        found
     }
-    found
 }
 
 impl Holders {
     fn add(&mut self, holder: Holder) {
+        if matches!(holder.kind, Kind::Flock | Kind::Lease) {
+            self.hold = KernelHold::Held { pid: None, access: holder.access };
+        }
         if !self.by.contains(&holder) {
             self.by.push(holder);
         }
     }
 
-    fn doubt(&mut self, why: String) {
+    fn doubt(&mut self, why: Untold) {
         self.unknown.get_or_insert(why);
     }
 }
 
-/// Whether a superblock's device can be that of a file which stat(2) gives another one: only
-/// where one of them is no real device (major 0), as on btrfs and overlayfs.
-fn may_be_same(superblock: (u32, u32), stat: (u32, u32)) -> bool {
-    superblock == stat || superblock.0 == 0 || stat.0 == 0
+impl Asked {
+    /// Whether a lock with this inode number on this superblock is one on this file: `None` if not,
+    /// `Some(true)` if so, `Some(false)` if that cannot be told. stat(2) gives another device than the
+    /// superblock's only where it is no real one (major 0): on btrfs, whose subvolumes share inode numbers,
+    /// and on overlayfs, whose layers may.
+    fn may_be_on(&self, superblock: (u32, u32)) -> Option<bool> {
+        match self.superblock {
+            _ if superblock == self.device => Some(true),
+            Some(own) => (own == superblock).then_some(false),
+            None => (superblock.0 == 0 || self.device.0 == 0).then_some(false),
+        }
+    }
 }
 
 /// The locks on this file that a process holds through its descriptors.
 ///
 /// On btrfs files of different subvolumes share superblock and inode number; stat(2) through the
 /// descriptor tells them apart. It is asked only of a descriptor with a lock on such a file.
-fn held_by(proc: &ProcDir, pid: u32, device: (u32, u32), inode: u64) -> Result<Vec<Holder>, String> {
-    let unreadable = |errno| format!("the open files of pid {pid} cannot be read: {}", crate::sys::words(errno));
+fn held_by(proc: &ProcDir, pid: u32, file: &Asked) -> Result<Vec<Holder>, Untold> {
+    let unreadable = |errno| Untold::Unasked(pid, errno);
     let process = proc.process(pid).map_err(unreadable)?;
     let mut held = Vec::new();
     for (count, descriptor) in process.numbers("fdinfo").map_err(unreadable)?.enumerate() {
@@ -151,9 +242,9 @@ fn held_by(proc: &ProcDir, pid: u32, device: (u32, u32), inode: u64) -> Result<V
             if !held.is_empty() {
                 break;
             }
-            return Err(format!("pid {pid} has too many open files to be looked at"));
+            return Err(Untold::TooManyFiles(pid));
         }
-        match locks_through(&process, descriptor.map_err(unreadable)?, device, inode) {
+        match locks_through(&process, descriptor.map_err(unreadable)?, file) {
             Ok(locks) => {
                 held.extend(locks.into_iter().map(|lock| Holder { pid, access: lock.access, kind: lock.kind }))
             }
@@ -165,28 +256,25 @@ fn held_by(proc: &ProcDir, pid: u32, device: (u32, u32), inode: u64) -> Result<V
     Ok(held)
 }
 
-fn locks_through(process: &ProcessDir, descriptor: u32, device: (u32, u32), inode: u64) -> Result<Vec<Lock>, Errno> {
+fn locks_through(process: &ProcessDir, descriptor: u32, file: &Asked) -> Result<Vec<Lock>, Errno> {
     let info = process.read(&format!("fdinfo/{descriptor}"))?;
     let lines = info.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"lock:"));
-    let locks: Vec<Lock> = lines.filter_map(|line| parse_line(line).ok()?).filter(|lock| lock.inode == inode).collect();
+    let is_like = |lock: &Lock| lock.inode == file.inode;
+    let locks: Vec<Lock> = lines.filter_map(|line| parse_line(line).ok()?).filter(is_like).collect();
     if locks.is_empty() {
         return Ok(locks);
     }
     let meta = process.meta(&format!("fd/{descriptor}"))?;
-    Ok(if (meta.device, meta.inode) == (device, inode) { locks } else { Vec::new() })
+    Ok(if (meta.device, meta.inode) == (file.device, file.inode) { locks } else { Vec::new() })
 }
 
-/// Parses /proc/locks. Waiting requests (`->`) are left out, and so is what is on no file.
+/// Parses the text of /proc/locks. Waiting requests (`->`) are left out, and so is what is on no file;
+/// the lines of no known form are counted.
 #[must_use]
-pub fn parse_locks(bytes: &[u8]) -> Locks {
-    let mut locks = Locks::default();
-    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
-        match parse_line(line) {
-            Ok(lock) => locks.held.extend(lock),
-            Err(Odd) => locks.odd += 1,
-        }
-    }
-    locks
+pub fn parse_locks(bytes: &[u8]) -> (Vec<Lock>, usize) {
+    let mut held = Vec::new();
+    let odd = take_lines(&mut held, bytes, &|_| true);
+    (held, odd)
 }
 
 /// A line that is not of the kernel's form.
@@ -208,12 +296,17 @@ fn parse_line(line: &[u8]) -> Result<Option<Lock>, Odd> {
         "LEASE" | "DELEG" => Kind::Lease,
         _ => return Err(Odd),
     };
-    let _mode = word()?;
+    let is_breaking = kind == Kind::Lease && word()? == "BREAKING";
+    if kind != Kind::Lease {
+        word()?;
+    }
     let access = match word()? {
         "READ" => Access::Read,
         // RW: how kernels before 5.18 show flock(2)'s LOCK_MAND.
         "WRITE" | "RW" => Access::Write,
-        // A lease that is being given up; LOCK_MAND that allows everything.
+        // What a lease is to become that is being given up: until then it is held.
+        "UNLCK" if is_breaking => Access::Write,
+        // LOCK_MAND that allows everything.
         "UNLCK" | "NONE" => return Ok(None),
         _ => return Err(Odd),
     };
@@ -235,6 +328,15 @@ fn parse_line(line: &[u8]) -> Result<Option<Lock>, Odd> {
     Ok(Some(Lock { kind, access, pid, device: (major, minor), inode }))
 }
 
+/// The inode number in a line of any form, if it names one: `fe:00:10700130`.
+fn inode_in(line: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(line).ok()?;
+    text.split_ascii_whitespace().find_map(|word| {
+        let (device, inode) = word.rsplit_once(':')?;
+        device.contains(':').then(|| inode.parse().ok()).flatten()
+    })
+}
+
 fn hex(text: &str) -> Result<u32, Odd> {
     u32::from_str_radix(text, 16).map_err(|_| Odd)
 }
@@ -245,8 +347,12 @@ mod tests {
 
     const SQLITE: &str = "1: POSIX  ADVISORY  WRITE 26168 fe:00:10700130 1073741824 1073742335\n";
 
-    fn parsed(text: &str) -> Locks {
-        parse_locks(text.as_bytes())
+    fn holders(proc: &ProcDir, device: (u32, u32), superblock: Option<(u32, u32)>, inode: u64) -> Holders {
+        list(proc, &HashSet::from([inode])).on(proc, &Asked { device, superblock, inode })
+    }
+
+    fn free() -> Holders {
+        Holders { by: Vec::new(), hold: KernelHold::Free, unknown: None }
     }
 
     fn posix(pid: u32) -> Lock {
@@ -264,9 +370,9 @@ mod tests {
              5: LEASE  BREAKING  UNLCK 13 00:2e:10 0 EOF\n\
              6: POSIX  *NOINODE* READ  14 <none>:0 0 EOF\n"
         );
-        let locks = parsed(&text);
-        assert_eq!(locks.odd, 0);
-        let told: Vec<_> = locks.held.iter().map(|lock| (lock.kind, lock.access, lock.pid, lock.inode)).collect();
+        let (held, odd) = parse_locks(text.as_bytes());
+        assert_eq!(odd, 0);
+        let told: Vec<_> = held.iter().map(|lock| (lock.kind, lock.access, lock.pid, lock.inode)).collect();
         assert_eq!(
             told,
             [
@@ -274,10 +380,12 @@ mod tests {
                 (Kind::OpenFile, Access::Read, None, 8),
                 (Kind::Flock, Access::Write, Some(12), 9),
                 (Kind::Lease, Access::Read, Some(13), 10),
+                // It is held until it is given up.
+                (Kind::Lease, Access::Write, Some(13), 10),
             ]
         );
-        assert_eq!(locks.held[0], posix(26_168));
-        assert_eq!(locks.held[1].device, (0, 0x2e));
+        assert_eq!(held[0], posix(26_168));
+        assert_eq!(held[1].device, (0, 0x2e));
     }
 
     #[test]
@@ -304,17 +412,17 @@ mod tests {
             "1: UNKNOWN UNKNOWN  READ 7 fe:00:1 0 EOF",
             zeros.as_str(),
         ] {
-            assert_eq!(parsed(line), Locks { held: Vec::new(), odd: 1 }, "{line:.80}");
+            assert_eq!(parse_locks(line.as_bytes()), (Vec::new(), 1), "{line:.80}");
         }
-        assert_eq!(parse_locks(b"1: POSIX ADVISORY WRITE 7 fe:00:1 0 \xff\xfe").odd, 1);
-        assert_eq!(parse_locks(b"\n\n \n\0\n").odd, 1);
-        assert_eq!(parse_locks(b""), Locks::default());
+        assert_eq!(parse_locks(b"1: POSIX ADVISORY WRITE 7 fe:00:1 0 \xff\xfe").1, 1);
+        assert_eq!(parse_locks(b"\n\n \n\0\n").1, 1);
+        assert_eq!(parse_locks(b""), (Vec::new(), 0));
         for end in 0..SQLITE.len() - 1 {
             let _ = parse_locks(&SQLITE.as_bytes()[..end]);
         }
         for pid in ["0", "-1", "-7", "-2147483648"] {
             let line = format!("1: POSIX ADVISORY WRITE {pid} fe:00:1 0 EOF");
-            assert_eq!(parsed(&line).held[0].pid, None, "{pid}");
+            assert_eq!(parse_locks(line.as_bytes()).0[0].pid, None, "{pid}");
         }
     }
 
@@ -324,42 +432,72 @@ mod tests {
         std::fs::write(temp.path().join("locks"), SQLITE).unwrap();
         let proc = ProcDir::open(temp.path()).unwrap();
         let holder = Holder { pid: 26_168, access: Access::Write, kind: Kind::Posix };
-        assert_eq!(holders(&proc, (0xfe, 0), 10_700_130), Holders { by: vec![holder], unknown: None });
-        assert_eq!(holders(&proc, (0xfe, 0), 10_700_131), Holders::default());
-        assert_eq!(holders(&proc, (0xfe, 1), 10_700_130), Holders::default());
+        let (device, inode) = ((0xfe, 0), 10_700_130);
+        assert_eq!(holders(&proc, device, None, inode), Holders { by: vec![holder], ..free() });
+        assert_eq!(holders(&proc, device, None, inode + 1), free());
+        assert_eq!(holders(&proc, (0xfe, 1), None, inode), free());
         // btrfs and overlayfs: the process must show it, and here it cannot.
-        let found = holders(&proc, (0, 0x2e), 10_700_130);
-        assert!(found.by.is_empty() && found.unknown.unwrap().contains("pid 26168"));
+        for superblock in [None, Some(device)] {
+            let found = holders(&proc, (0, 0x2e), superblock, inode);
+            assert_eq!((found.by, found.unknown), (vec![], Some(Untold::Unasked(26_168, Errno::NOENT))));
+        }
+        // What the mount table says of its superblock tells it from all others.
+        assert_eq!(holders(&proc, (0, 0x2e), Some((0, 0x2e)), inode), free());
+    }
+
+    fn of(held: Vec<Lock>, unknown: Option<Untold>) -> Holders {
+        let nobody = tempfile::tempdir().unwrap();
+        let proc = ProcDir::open(nobody.path()).unwrap();
+        let file = Asked { device: (0xfe, 0), superblock: None, inode: 10_700_130 };
+        Locks { held, unknown }.on(&proc, &file)
     }
 
     #[test]
     fn what_the_list_does_not_prove_is_unknown_and_never_a_holder() {
-        let nobody = tempfile::tempdir().unwrap();
-        let proc = ProcDir::open(nobody.path()).unwrap();
-        let file = ((0xfe, 0), 10_700_130);
-        let why = |locks: &Locks| {
-            let found = among(locks, &proc, file.0, file.1);
-            assert_eq!(found.by, []);
-            found.unknown.unwrap()
-        };
         for kind in [Kind::Flock, Kind::Lease] {
-            assert!(why(&Locks { held: vec![Lock { kind, ..posix(9) }], odd: 0 }).contains("pid 9"));
+            // On this file for certain, by a process that cannot be asked.
+            let found = of(vec![Lock { kind, ..posix(9) }], None);
+            assert_eq!((found.by, found.unknown), (vec![], Some(Untold::Unasked(9, Errno::NOENT))));
+            assert_eq!(found.hold, KernelHold::HELD);
+            // On this file or one of the same number.
+            let found = of(vec![Lock { kind, device: (0, 7), ..posix(9) }], None);
+            assert_eq!((found.by, found.hold), (vec![], KernelHold::Unknown(Untold::SameNumber(Some(9)))));
         }
         let open_file = Lock { kind: Kind::OpenFile, pid: None, ..posix(9) };
-        assert!(why(&Locks { held: vec![open_file], odd: 0 }).contains("no process"));
-        assert!(why(&Locks { held: Vec::new(), odd: 3 }).contains("3 lines"));
-        assert!(holders(&proc, file.0, file.1).unknown.unwrap().contains("No such file"));
+        assert_eq!(of(vec![open_file], None).unknown, Some(Untold::Nameless));
+        let odd = of(Vec::new(), Some(Untold::OddLines(3)));
+        assert_eq!((odd.hold, odd.unknown), (KernelHold::Unknown(Untold::OddLines(3)), Some(Untold::OddLines(3))));
+        let nobody = tempfile::tempdir().unwrap();
+        let found = holders(&ProcDir::open(nobody.path()).unwrap(), (0xfe, 0), None, 1);
+        assert_eq!(found.hold, KernelHold::Unknown(Untold::NoList(Errno::NOENT)));
     }
 
     #[test]
     fn a_list_of_a_thousand_names_asks_a_few_processes() {
+        let held = (1..=1000).map(|pid| Lock { device: (0, 7), kind: Kind::Flock, ..posix(pid) }).collect();
+        let found = of(held, None);
+        assert!(found.by.is_empty() && matches!(found.hold, KernelHold::Unknown(Untold::SameNumber(_))));
+    }
+
+    #[test]
+    fn a_line_of_a_later_kernel_matters_only_where_it_is_about_the_file() {
         let temp = tempfile::tempdir().unwrap();
-        for pid in 1..=1000 {
-            std::fs::create_dir_all(temp.path().join(format!("{pid}/fdinfo"))).unwrap();
-        }
-        let held = (1..=1000).map(|pid| Lock { device: (0, 7), ..posix(pid) }).collect();
+        std::fs::write(temp.path().join("locks"), format!("{SQLITE}2: TOKEN NEW WRITE 7 fe:00:5 0 EOF\n")).unwrap();
         let proc = ProcDir::open(temp.path()).unwrap();
-        let found = among(&Locks { held, odd: 0 }, &proc, (0xfe, 0), 10_700_130);
-        assert!(found.by.is_empty() && found.unknown.unwrap().contains("too many"));
+        assert_eq!(holders(&proc, (0xfe, 0), None, 6), free());
+        assert_eq!(holders(&proc, (0xfe, 0), None, 5).hold, KernelHold::Unknown(Untold::OddLines(1)));
+    }
+
+    #[test]
+    fn a_long_list_is_read_in_pieces_and_one_that_is_too_long_is_not_taken_for_empty() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut text = "1: FLOCK  ADVISORY  WRITE 9 fe:00:77777 0 EOF\n".repeat(50_000);
+        text.push_str("1: FLOCK  ADVISORY  WRITE 9 fe:00:5 0 EOF\n");
+        std::fs::write(temp.path().join("locks"), &text).unwrap();
+        let proc = ProcDir::open(temp.path()).unwrap();
+        assert_eq!(holders(&proc, (0xfe, 0), None, 5).hold, KernelHold::HELD);
+        assert_eq!(holders(&proc, (0xfe, 0), None, 6), free());
+        std::fs::write(temp.path().join("locks"), text.repeat(8)).unwrap();
+        assert_eq!(holders(&proc, (0xfe, 0), None, 6).hold, KernelHold::Unknown(Untold::LongList));
     }
 }

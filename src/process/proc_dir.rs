@@ -48,6 +48,29 @@ impl ProcDir {
         read_at(&self.dir, name)
     }
 
+    /// Reads a file below it piece by piece, as the kernel gives them.
+    ///
+    /// Errors: `EFBIG` after more than `limit` bytes.
+    pub fn stream(&self, name: &str, limit: u64, take: &mut dyn FnMut(&[u8])) -> Result<(), Errno> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let fd = rustix::fs::openat(&self.dir, name, flags, Mode::empty())?;
+        let (mut piece, mut total) = (vec![0; 64 * 1024], 0);
+        loop {
+            match rustix::io::read(&fd, piece.as_mut_slice()) {
+                Ok(0) => return Ok(()),
+                Ok(length) => {
+                    total += length as u64;
+                    if total > limit {
+                        return Err(Errno::FBIG);
+                    }
+                    take(piece.get(..length).unwrap_or_default());
+                }
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
     /// The target of a link below it, such as `self`.
     pub fn link(&self, name: &str) -> Result<Vec<u8>, Errno> {
         rustix::fs::readlinkat(&self.dir, name, Vec::new()).map(std::ffi::CString::into_bytes)

@@ -16,17 +16,18 @@
 #![expect(clippy::disallowed_methods, reason = "one of the two places that remove")]
 
 use super::outcome::{Outcome, OutcomeKind};
+use super::probe::Probe;
 use super::stand_in::{StandIn, insist, left_beside, look, name_beside};
 use super::turn::{may_be_removed, take_turn};
 use super::{Removal, Step, act, changed};
 use crate::discover::lock::{self, Guard, LockReading};
 use crate::process::identity;
 use crate::stand_in;
-use crate::sys::kernel_lock::{self, KernelHold};
+use crate::sys::filesystem::Filesystem;
 use crate::sys::tree::{self, Dir, Meta, ReadError};
 use crate::sys::words;
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, Uid};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Uid};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -44,6 +45,10 @@ pub(super) fn remove(removal: &mut Removal<'_>, parent: &Dir) -> Result<Outcome,
     if !pinned.same_file(&found.reading.meta) {
         return Err(changed("another lock stands at its path now"));
     }
+    // What lies on another mount is not even opened.
+    if !pinned.same_mount(&parent.meta().map_err(act("cannot look at the directory"))?) {
+        return Err(Outcome::errno("cannot remove the lock", Errno::BUSY));
+    }
     (removal.at)(Step::Pinned);
 
     take_turn(parent, removal.patience)?;
@@ -53,42 +58,22 @@ pub(super) fn remove(removal: &mut Removal<'_>, parent: &Dir) -> Result<Outcome,
     (removal.at)(Step::Read);
 
     removal.unchanged(&reading)?;
+    let is_local = found.filesystem.is_some_and(Filesystem::is_local);
+    drop(Probe::take(&pin, &pinned, is_local, removal.warrant.basis())?);
     removal.judge(&reading)?;
     may_be_removed(parent, &pinned).map_err(act("it may not be removed from its directory"))?;
-    nobody_locks(parent, name, &pinned)?;
     removal.announce(&reading)?;
     (removal.at)(Step::Judged);
 
     let stand_in = stand_in(parent, name, &pinned)?;
     (removal.at)(Step::StandInMade);
-    let taken = removal.take_away(parent, &pinned, stand_in.as_ref());
+    // From here to the end no other program can begin to lock the file.
+    let probe = Probe::take(&pin, &pinned, is_local, removal.warrant.basis());
+    let taken = probe.and_then(|probe| removal.take_away(parent, &pinned, &probe, stand_in.as_ref()));
     let cleared = stand_in.as_ref().map_or(Ok(()), |stand_in| stand_in.discard(parent));
     super::both(taken, cleared)?;
     (removal.at)(Step::Removed);
     super::removed(parent, name, &[Some(pinned), stand_in.as_ref().map(|stand_in| stand_in.meta)])
-}
-
-/// The kernel has the last word, whoever gave his: a file that is itself locked is another
-/// program's, since no OpenClaw locks its lock files.
-fn nobody_locks(parent: &Dir, name: &OsStr, pinned: &Meta) -> Result<(), Outcome> {
-    let hold = kernel_lock::look(parent, name.as_bytes(), pinned);
-    if matches!(hold, Ok(KernelHold::Held { .. })) || is_flocked(parent, name) {
-        let why = "the kernel says that a living process has it locked; no OpenClaw does that: it is another program's";
-        return Err(Outcome::new(OutcomeKind::HeldBack, why));
-    }
-    Ok(())
-}
-
-/// Whether somebody holds flock(2) on it, alone or shared, which cannot be asked for without trying.
-fn is_flocked(parent: &Dir, name: &OsStr) -> bool {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let Ok(file) = rustix::fs::openat(parent, name, flags, Mode::empty()) else { return false };
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => false,
-        Err(Errno::WOULDBLOCK) => true,
-        // NFS takes it for a write lock, and refuses it to a reader.
-        Err(_) => rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK),
-    }
 }
 
 /// No OpenClaw is clearing the lock behind a guard at this moment.
@@ -107,28 +92,38 @@ fn read(removal: &Removal<'_>, parent: &Dir) -> Result<LockReading, Outcome> {
 
 impl Removal<'_> {
     /// Takes the judged file away from its name, and nothing else.
-    fn take_away(&mut self, parent: &Dir, pinned: &Meta, stand_in: Option<&StandIn>) -> Result<(), Outcome> {
+    fn take_away(
+        &mut self,
+        parent: &Dir,
+        pinned: &Meta,
+        probe: &Probe,
+        stand_in: Option<&StandIn>,
+    ) -> Result<(), Outcome> {
         // Judging looks through /proc and a receipt waits for its disk: time enough for a change.
-        self.unchanged(&read(self, parent)?)?;
-        let Some(stand_in) = stand_in else { return self.unlink_checked(parent, pinned) };
+        self.same_name(parent, pinned)?;
+        self.unchanged(&self.read_again(parent, probe).map_err(act("cannot read the lock"))?)?;
+        let Some(stand_in) = stand_in else { return self.unlink_checked(parent, pinned, probe) };
         (self.at)(Step::Checked);
         match stand_in.exchange(parent) {
             Ok(()) => {}
             // This filesystem cannot, or a sandbox forbids it.
             Err(Errno::INVAL | Errno::NOSYS | Errno::PERM | Errno::OPNOTSUPP) => {
-                return self.unlink_checked(parent, pinned);
+                return self.unlink_checked(parent, pinned, probe);
             }
             Err(errno) => return Err(Outcome::errno("cannot exchange the lock", errno)),
         }
         (self.at)(Step::Exchanged);
-        match insist(|| lock::read(parent, &stand_in.name, self.lock.kind())) {
-            Ok(Some(moved)) if moved.meta.same_file(pinned) && self.unchanged(&moved).is_ok() => {}
-            Ok(_) | Err(Errno::NOENT) => return Err(stand_in.put_back(parent)),
-            Err(errno) => {
-                let failure = stand_in.cannot("look at what was exchanged out", errno);
-                return Err(stand_in.put_back_after(parent, failure));
-            }
+        let failed = |errno| {
+            let failure = stand_in.cannot("look at what was exchanged out", errno);
+            stand_in.put_back_after(parent, failure)
+        };
+        let moved = look(parent, &stand_in.name).map_err(failed)?;
+        let is_judged = moved.is_some_and(|moved| moved.same_file(pinned))
+            && self.unchanged(&insist(|| self.read_again(parent, probe)).map_err(failed)?).is_ok();
+        if !is_judged {
+            return Err(stand_in.put_back(parent));
         }
+        probe.ask_again().map_err(|held| stand_in.put_back_after(parent, held))?;
         // Looked for after the exchange: a reclaimer that compared the lock before it has its guard
         // up until it has deleted, by path, and the name must not go to a new owner before that.
         not_being_cleared(parent, self.lock.name()).map_err(|why| stand_in.put_back_after(parent, why))?;
@@ -136,11 +131,16 @@ impl Removal<'_> {
         step_down(stand_in, parent, pinned)
     }
 
+    fn read_again(&self, parent: &Dir, probe: &Probe) -> Result<LockReading, Errno> {
+        probe.read(parent, self.lock.name(), self.lock.kind())
+    }
+
     /// Without an exchange: the smallest window that is left.
-    fn unlink_checked(&mut self, parent: &Dir, pinned: &Meta) -> Result<(), Outcome> {
+    fn unlink_checked(&mut self, parent: &Dir, pinned: &Meta, probe: &Probe) -> Result<(), Outcome> {
         not_being_cleared(parent, self.lock.name())?;
         self.same_name(parent, pinned)?;
         (self.at)(Step::Checked);
+        probe.ask_again()?;
         rustix::fs::unlinkat(parent, self.lock.name(), AtFlags::empty()).map_err(act("cannot remove the lock"))
     }
 }
@@ -230,10 +230,15 @@ fn fill(file: &OwnedFd, like: &Meta) -> Result<Meta, Errno> {
 fn clear_leftover(parent: &Dir, name: &OsStr, lock: &OsStr) -> Result<(), Errno> {
     let is_stand_in = |name: &OsStr| match parent.read_file(name.as_bytes(), stand_in::MAX_BYTES) {
         Ok((meta, bytes)) => Ok(meta.links == 1 && stand_in::is_stand_in(&bytes)),
-        Err(ReadError::System(Errno::NOENT) | ReadError::Symlink | ReadError::NotRegular | ReadError::TooLarge(_)) => {
-            Ok(false)
-        }
+        Err(
+            ReadError::System(Errno::NOENT)
+            | ReadError::Symlink
+            | ReadError::NotRegular
+            | ReadError::TooLarge(_)
+            | ReadError::OtherMount(_),
+        ) => Ok(false),
         Err(ReadError::System(errno)) => Err(errno),
+        Err(ReadError::NoProcfs) => Err(Errno::NOSYS),
     };
     let Some(left) = look(parent, name)? else { return Ok(()) };
     if left.kind != FileType::RegularFile || left.links != 1 {

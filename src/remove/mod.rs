@@ -6,6 +6,7 @@
 mod directory;
 mod file;
 mod outcome;
+mod probe;
 mod stand_in;
 mod turn;
 

@@ -7,6 +7,7 @@ use super::bytes::{self, hex_if_not_text};
 use crate::discover::{Origin, RootKind, RootReport};
 use crate::evidence::{Candidate, Life, ProcSource, Reach, Role, SoleAccess, TimeNamespace, Vantage};
 use crate::explain;
+use crate::hold::KernelHold;
 use crate::problem::Problem;
 use crate::restraint::Restraint;
 use crate::scan::{Blocks, JudgedLock, Scan};
@@ -126,6 +127,7 @@ pub(super) struct Lock<'a> {
     left_to_openclaw: Option<LeftReport>,
     owner: OwnerReport,
     sightings: Vec<Sighting<'a>>,
+    kernel_holders: Vec<Sighting<'a>>,
     evidence: Evidence<'a>,
     times: Times,
 }
@@ -190,6 +192,9 @@ struct Evidence<'a> {
     in_use_by: Vec<WorkerReport<'a>>,
     in_use_unknown: usize,
     clock_step_ms: Option<u64>,
+    kernel_lock: &'static str,
+    coordinator: &'static str,
+    kernel_lock_unknown: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -361,6 +366,7 @@ impl<'a> Lock<'a> {
                 raw_cut_from: (shown.len() < raw.len()).then_some(raw.len()),
             },
             sightings: lock.facts.candidates.iter().map(|candidate| Sighting::new(candidate, lock)).collect(),
+            kernel_holders: explain::kernel_holders(&lock.facts).iter().map(|one| Sighting::new(one, lock)).collect(),
             evidence: Evidence::new(lock, scan),
             times: Times {
                 held_for_ms: explain::since(&lock.facts).map(|since| scan.view.now.since_ms(since)),
@@ -382,7 +388,7 @@ impl BlocksReport {
 impl<'a> Sighting<'a> {
     fn new(candidate: &'a Candidate, lock: &JudgedLock) -> Self {
         let is_owner = lock.verdict.classification == Classification::Active
-            && explain::owning(&lock.facts).is_some_and(|owner| owner.pid == candidate.pid);
+            && explain::holder(&lock.facts, &lock.verdict).is_some_and(|owner| owner.pid == candidate.pid);
         Self {
             host_pid: candidate.pid,
             ns_pid: candidate.ns_pid,
@@ -408,6 +414,11 @@ impl<'a> Evidence<'a> {
             SoleAccess::No(why) => (false, (scan.view.vantage == Vantage::Namespace).then(|| why.to_string())),
         };
         let workers = lock.facts.in_use.by.iter();
+        let (kernel_lock, coordinator) = (&lock.facts.kernel_lock, &lock.facts.coordinator);
+        let unknown = [coordinator, kernel_lock].into_iter().find_map(|hold| match hold {
+            KernelHold::Unknown(why) => Some(why.to_string()),
+            KernelHold::Free | KernelHold::Held { .. } => None,
+        });
         Self {
             rule: lock.verdict.row,
             vantage: scan.view.vantage,
@@ -421,6 +432,9 @@ impl<'a> Evidence<'a> {
             in_use_by: workers.map(|worker| WorkerReport { pid: worker.pid, program: &worker.program }).collect(),
             in_use_unknown: lock.facts.in_use.unknown,
             clock_step_ms: lock.facts.candidates.iter().filter_map(|candidate| candidate.clock_step_ms).max(),
+            kernel_lock: kernel_lock.word(),
+            coordinator: coordinator.word(),
+            kernel_lock_unknown: unknown,
         }
     }
 }

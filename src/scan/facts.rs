@@ -7,11 +7,15 @@ use crate::evidence::{
     Candidate, ForeignKernel, InUse, Life, LockFacts, NotAsked, NotSole, OwnView, ProcSource, Reach, SoleAccess,
     Synchroniser, Vantage, View,
 };
+use crate::family::Form;
+use crate::hold::{KernelHold, Untold};
 use crate::process::exports::Exports;
 use crate::process::identity::{Observed, observe};
-use crate::process::kernel_holders;
+use crate::process::kernel_holders::{self, Asked, Locks};
 use crate::process::own_view;
+use crate::process::proc_dir::ProcDir;
 use crate::process::sharing::{Effect, Server};
+use crate::process::status::Status;
 use crate::process::witness;
 use crate::process::workers::Workplaces;
 use crate::record::{Owner, Record};
@@ -20,7 +24,10 @@ use crate::sys::tree::Meta;
 use crate::sys::{bounded, mounts::MountTable};
 use crate::units::ClockReading;
 use crate::verdict::{Verdict, asks_for_witness};
-use std::collections::HashMap;
+use rustix::fs::FileType;
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open, test_kill_process};
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -36,10 +43,15 @@ pub(super) struct Gatherer<'a> {
     servers: HashMap<u32, Vec<Server>>,
     mount_roots: HashMap<u64, SoleAccess>,
     users: Users,
+    kernels_list: Option<Locks>,
+    inodes: HashSet<u64>,
 }
 
 impl<'a> Gatherer<'a> {
-    pub(super) fn new(world: &'a World, now: ClockReading) -> Self {
+    /// For these locks.
+    pub(super) fn new<'l>(world: &'a World, now: ClockReading, locks: impl IntoIterator<Item = &'l FoundLock>) -> Self {
+        let files = locks.into_iter().filter(|lock| lock.form == Form::File);
+        let inodes = files.map(|lock| lock.reading.meta.inode).collect();
         Self {
             world,
             now,
@@ -51,6 +63,8 @@ impl<'a> Gatherer<'a> {
             servers: HashMap::new(),
             mount_roots: HashMap::new(),
             users: Users::default(),
+            kernels_list: None,
+            inodes,
         }
     }
 
@@ -66,8 +80,10 @@ impl<'a> Gatherer<'a> {
 
     pub(super) fn facts(&mut self, found: &FoundLock, real_path: Option<&Path>, view: &View) -> LockFacts {
         let owner = found.reading.record.owner();
+        let reading = &found.reading;
+        let (kernel_lock, kernel_holders) = self.kernel_lock(found);
         let mut candidates = match &found.reading.record {
-            Record::KernelHeld { pid } => self.kernel_holders(*pid, &found.reading.meta),
+            Record::KernelHeld { pid } => self.kernel_holders(*pid, &reading.meta),
             _ => owner.map(|owner| self.candidates(owner.pid)).unwrap_or_default(),
         };
         if let Some(owner) = owner {
@@ -86,7 +102,9 @@ impl<'a> Gatherer<'a> {
             },
             candidates,
             in_use: InUse::default(),
-            coordinator_held: found.reading.coordinator_held,
+            kernel_lock,
+            coordinator: reading.coordinator,
+            kernel_holders,
             surely_openclaws: found.surely_openclaws,
             synchroniser: self.synchroniser(found),
         }
@@ -97,12 +115,46 @@ impl<'a> Gatherer<'a> {
         let (reader, now) = (&self.world.reader, &self.now);
         let read = || {
             let mut carriers = sweep.candidates(pid, proc, reader, now);
-            if self.world.sight.source == ProcSource::Own && !carriers.listed && answers(pid) {
+            if self.world.sight.source == ProcSource::Own && !carriers.listed && may_live(proc, pid) {
                 carriers.candidates.push(Candidate::out_of_list(pid));
             }
             carriers.candidates
         };
         self.candidates.entry(pid).or_insert_with(read).clone()
+    }
+
+    /// Whether another program has a lock's file locked, and who holds that or its coordinator.
+    fn kernel_lock(&mut self, found: &FoundLock) -> (KernelHold, Vec<Candidate>) {
+        let reading = &found.reading;
+        if found.form != Form::File || reading.meta.kind != FileType::RegularFile {
+            return (KernelHold::Free, Vec::new());
+        }
+        let Some(proc) = &self.world.kernel else {
+            return (reading.kernel_lock.or(KernelHold::Unknown(Untold::NoList(Errno::NOENT))), Vec::new());
+        };
+        let (asked, inodes) = (self.asked(&reading.meta), &self.inodes);
+        let listed = self.kernels_list.get_or_insert_with(|| kernel_holders::list(proc, inodes));
+        let told = if listed.held.iter().any(|lock| lock.inode == asked.inode) {
+            let (proc, listed) = (Arc::clone(proc), listed.clone());
+            bounded::run(LOOK_LIMIT, move || listed.on(&proc, &asked))
+        } else {
+            Some(listed.on(proc, &asked))
+        };
+        let (listed, mut pids) = told.map_or((KernelHold::Unknown(Untold::NoAnswer), Vec::new()), |told| {
+            (told.hold, told.by.iter().map(|holder| holder.pid).collect())
+        });
+        pids.extend([reading.kernel_lock, reading.coordinator].iter().filter_map(|hold| match hold {
+            KernelHold::Held { pid, .. } if self.world.sight.source == ProcSource::Own => *pid,
+            _ => None,
+        }));
+        pids.sort_unstable();
+        pids.dedup();
+        (reading.kernel_lock.or(listed), self.observed(pids))
+    }
+
+    fn asked(&self, file: &Meta) -> Asked {
+        let mount = self.world.mounts.as_ref().and_then(|mounts| mounts.by_id(file.mount_id));
+        Asked { device: file.device, superblock: mount.map(|mount| mount.device), inode: file.inode }
     }
 
     /// The processes that the kernel names as holders of a lock: `pid` of our own namespace, or
@@ -111,11 +163,16 @@ impl<'a> Gatherer<'a> {
         let Some(proc) = &self.world.proc else { return Vec::new() };
         let own = pid.filter(|_| self.world.sight.source == ProcSource::Own);
         let listed = || {
-            let (proc, device, inode) = (Arc::clone(proc), file.device, file.inode);
-            let holders = bounded::run(LOOK_LIMIT, move || kernel_holders::holders(&proc, device, inode));
+            let (proc, asked) = (Arc::clone(proc), self.asked(file));
+            let look = move || kernel_holders::list(&proc, &HashSet::from([asked.inode])).on(&proc, &asked);
+            let holders = bounded::run(LOOK_LIMIT, look);
             holders.into_iter().flat_map(|holders| holders.by).map(|holder| holder.pid).collect()
         };
-        let pids: Vec<u32> = own.map_or_else(listed, |pid| vec![pid]);
+        self.observed(own.map_or_else(listed, |pid| vec![pid]))
+    }
+
+    fn observed(&self, pids: Vec<u32>) -> Vec<Candidate> {
+        let Some(proc) = &self.world.proc else { return Vec::new() };
         let seen = pids.into_iter().map(|pid| observe(proc, pid, &self.world.reader, &self.now));
         let living = seen.filter_map(|seen| match seen {
             Observed::Process(candidate, _) | Observed::KernelThread(candidate) => Some(*candidate),
@@ -245,9 +302,22 @@ impl<'a> Gatherer<'a> {
     }
 }
 
-/// Whether the kernel knows a living or unreaped process by this pid in our own namespace.
+/// Whether the kernel may know a living or unreaped process by this pid in our own namespace: only
+/// `ESRCH` is death. Every other refusal (a kernel before 5.3, a seccomp filter, no descriptor left)
+/// says nothing, and kill(2) is asked, which needs none; signal 0 is sent to nobody.
 #[expect(clippy::disallowed_methods, reason = "the one place that asks")]
-fn answers(pid: u32) -> bool {
-    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    pid.is_some_and(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).is_ok())
+fn may_live(proc: &ProcDir, pid: u32) -> bool {
+    let Some(number) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
+    match pidfd_open(number, PidfdFlags::empty()) {
+        Ok(_) => true,
+        Err(Errno::SRCH) => false,
+        // Also what is said of a thread's number, which no record of its process holds.
+        Err(_) => test_kill_process(number) != Err(Errno::SRCH) && !is_thread(proc, pid),
+    }
+}
+
+/// Whether /proc shows this number as one of a thread that leads no process.
+fn is_thread(proc: &ProcDir, pid: u32) -> bool {
+    let status = proc.process(pid).and_then(|process| process.read("status"));
+    status.ok().and_then(|bytes| Status::parse(&bytes)).is_some_and(|status| status.tgid != status.pid)
 }

@@ -250,7 +250,7 @@ impl<'a> Session<'a> {
         let now = clock::read();
         let view = self.world.view(self.request, &now);
         let found = FoundLock { reading: reading.clone(), below: lock.found.below.clone(), ..lock.found };
-        let mut gatherer = Gatherer::new(&self.world, now);
+        let mut gatherer = Gatherer::new(&self.world, now, [&found]);
         judge_facts(&found, lock.real_path.as_deref(), &mut gatherer, &view).1
     }
 }

@@ -23,6 +23,8 @@ pub(super) const LOOK_LIMIT: Duration = Duration::from_millis(1_500);
 /// The machine, as far as this run has looked at it.
 pub(super) struct World {
     pub(super) proc: Option<Arc<ProcDir>>,
+    /// Where the kernel lists its locks: `proc`, or our own /proc where that is no procfs.
+    pub(super) kernel: Option<Arc<ProcDir>>,
     pub(super) mounts: Option<MountTable>,
     pub(super) sight: Sight,
     pub(super) reader: Reader,
@@ -41,7 +43,11 @@ impl World {
             }
             Err(errno) => (None, Sight::none(VantageWhy::NotOpened { proc: request.scope.proc.clone(), errno })),
         };
-        Self { reader: Reader::new(own.as_ref(), sight.own_pid), proc, mounts, sight, sweep: None, running: Vec::new() }
+        let reader = Reader::new(own.as_ref(), sight.own_pid);
+        let is_procfs = matches!(sight.source, ProcSource::Own | ProcSource::Foreign);
+        let own = own.map(Arc::new);
+        let kernel = if is_procfs { proc.clone() } else { own };
+        Self { reader, kernel, proc, mounts, sight, sweep: None, running: Vec::new() }
     }
 
     pub(super) fn sweep_now(&mut self) {
@@ -153,7 +159,7 @@ impl World {
     ) -> Scan {
         let now = clock::read();
         let view = self.view(request, &now);
-        let mut gatherer = Gatherer::new(self, now);
+        let mut gatherer = Gatherer::new(self, now, &findings.locks);
         let Findings { roots, locks, idle, look_alikes, problems: more, absent, vanished, entries } = findings;
         let mut judged: Vec<JudgedLock> =
             locks.into_iter().map(|found| judge_one(found, &roots, &mut gatherer, &view, &versions)).collect();

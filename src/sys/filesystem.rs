@@ -29,7 +29,8 @@ const LOCAL: &[(u64, &str)] = &[
     (0xE0F5_E1E2, "erofs"),
 ];
 
-/// Filesystems that are known to be shared, for their names only.
+/// Filesystems that are known to be shared, for their names only. Whatever a FUSE server answers for,
+/// virtiofs too, has the magic of FUSE (`FUSE_SUPER_MAGIC` of fs/fuse/inode.c).
 const SHARED: &[(u64, &str)] = &[
     (0x6969, "nfs"),
     (0x6573_5546, "fuse"),

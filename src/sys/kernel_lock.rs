@@ -6,37 +6,12 @@
 //! the first kind on bytes 1073741824 to 1073742335 (`unixLock` of its os_unix.c); in WAL mode it
 //! is a read lock, and the writer is known by the `-shm` file beside it.
 
-use super::tree::{Dir, Meta, stat};
+use super::tree::{Dir, Meta, ReadError};
+pub use crate::hold::{Access, KernelHold, Untold};
 use rustix::fd::AsFd;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::FileType;
 use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, fcntl_getlk};
-
-/// What a lock lets its holder do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Access {
-    /// Shared with other readers.
-    Read,
-    /// Alone.
-    Write,
-}
-
-/// Whether somebody holds a kernel lock on a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KernelHold {
-    /// Another process holds one; a writer is named before readers.
-    Held {
-        /// Who took it, in our own PID namespace. `None` for an open file description lock, for a
-        /// holder outside our namespace and for one on another machine.
-        pid: Option<u32>,
-        /// What it is.
-        access: Access,
-    },
-    /// Nobody but perhaps we ourselves, as far as this mount knows: see [`look`].
-    Free,
-    /// Cannot be told; why, in one short phrase.
-    Unknown(String),
-}
 
 /// `f_type` of SMB mounts (include/uapi/linux/magic.h, fs/smb/client).
 const SMB: [u64; 3] = [0xFF53_4D42, 0xFE53_4D42, 0x517B];
@@ -54,51 +29,50 @@ const SMB: [u64; 3] = [0xFF53_4D42, 0xFE53_4D42, 0x517B];
 /// Errors: what openat(2) and statx(2) say, such as `ENOENT` for a file that has gone.
 pub fn look(dir: &Dir, name: &[u8], seen: &Meta) -> Result<KernelHold, Errno> {
     if seen.kind != FileType::RegularFile {
-        return Ok(unknown("it is no regular file"));
+        return Ok(KernelHold::Unknown(Untold::NotRegular));
     }
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let fd = match rustix::fs::openat(dir, name, flags, Mode::empty()) {
-        Ok(fd) => fd,
-        Err(Errno::ACCESS | Errno::PERM) => return Ok(unknown("its file may not be opened by this user")),
-        // A link, or a socket.
-        Err(Errno::LOOP | Errno::NXIO) => return Ok(unknown(EXCHANGED)),
-        // A write lease (fcntl(2)), which its holder was now asked to give up.
-        Err(Errno::AGAIN) => return Ok(unknown("another process has a lease on its file")),
-        Err(errno) => return Err(errno),
-    };
-    let meta = stat(&fd, b"", AtFlags::EMPTY_PATH)?;
+    let pin = dir.pin(name)?;
+    let meta = pin.meta()?;
     if meta.kind != FileType::RegularFile || !meta.same_file(seen) {
-        return Ok(unknown(EXCHANGED));
+        return Ok(KernelHold::Unknown(Untold::Exchanged));
     }
-    let magic = u64::from_ne_bytes(rustix::fs::fstatfs(&fd)?.f_type.to_ne_bytes()) & 0xFFFF_FFFF;
-    if SMB.contains(&magic) {
-        // Its client answers by locking and unlocking (cifs_getlk of fs/smb/client/file.c).
-        return Ok(unknown("on SMB a lock cannot be asked for without taking it"));
+    match pin.open(&meta) {
+        Ok(fd) => Ok(ask(&fd)),
+        Err(error) => of_refused(&error),
     }
-    Ok(ask(&fd))
 }
 
-const EXCHANGED: &str = "another file has taken its name";
-
-fn unknown(why: &str) -> KernelHold {
-    KernelHold::Unknown(why.to_owned())
+/// What a file tells that could not be opened to be asked.
+///
+/// Errors: what openat(2) says where that is not about this file.
+pub fn of_refused(error: &ReadError) -> Result<KernelHold, Errno> {
+    match error {
+        // A write lease (fcntl(2)), which its holder was now asked to give up.
+        ReadError::System(Errno::AGAIN) => Ok(KernelHold::HELD),
+        ReadError::System(errno) if !matches!(*errno, Errno::ACCESS | Errno::PERM) => Err(*errno),
+        error => Ok(KernelHold::Unknown(Untold::of_open(error))),
+    }
 }
 
-/// Asks for the whole file. Unlike `F_SETLK`, `F_GETLK` looks at no access mode: the kernel
-/// checks it only where a lock is set (`check_fmode_for_setlk` of fs/locks.c).
-fn ask(fd: impl AsFd) -> KernelHold {
+/// Asks for the whole of an open file. Unlike `F_SETLK`, `F_GETLK` looks at no access mode: the
+/// kernel checks it only where a lock is set (`check_fmode_for_setlk` of fs/locks.c).
+#[must_use]
+pub fn ask(fd: impl AsFd) -> KernelHold {
+    match rustix::fs::fstatfs(&fd) {
+        Ok(statfs) if SMB.contains(&(u64::from_ne_bytes(statfs.f_type.to_ne_bytes()) & 0xFFFF_FFFF)) => {
+            // Its client answers by locking and unlocking (cifs_getlk of fs/smb/client/file.c).
+            return KernelHold::Unknown(Untold::Smb);
+        }
+        Ok(_) => {}
+        Err(errno) => return KernelHold::Unknown(Untold::Refused(errno)),
+    }
     // Only a write lock stands in a reader's way, any lock in a writer's. The kernel tells of one
     // lock alone, so that readers would hide a writer from the second question.
     for probe in [FlockType::ReadLock, FlockType::WriteLock] {
         match fcntl_getlk(&fd, &Flock::from(probe)) {
             Ok(Some(lock)) => return held(&lock),
             Ok(None) => {}
-            Err(errno) => {
-                return KernelHold::Unknown(format!(
-                    "its file system does not tell its locks: {}",
-                    super::words(errno)
-                ));
-            }
+            Err(errno) => return KernelHold::Unknown(Untold::Refused(errno)),
         }
     }
     KernelHold::Free
@@ -116,6 +90,7 @@ fn held(lock: &Flock) -> KernelHold {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fs::{Mode, OFlags};
     use std::path::Path;
 
     fn look_at(path: &Path, name: &str, seen: &str) -> Result<KernelHold, Errno> {
@@ -136,10 +111,10 @@ mod tests {
 
         assert_eq!(look_at(path, "a", "a"), Ok(KernelHold::Free));
         for name in ["b", "link", "socket", "fifo", "."] {
-            assert_eq!(look_at(path, name, "a"), Ok(unknown(EXCHANGED)), "{name}");
+            assert_eq!(look_at(path, name, "a"), Ok(KernelHold::Unknown(Untold::Exchanged)), "{name}");
         }
         for name in ["link", "socket", "fifo", "."] {
-            assert_eq!(look_at(path, name, name), Ok(unknown("it is no regular file")), "{name}");
+            assert_eq!(look_at(path, name, name), Ok(KernelHold::Unknown(Untold::NotRegular)), "{name}");
         }
         assert_eq!(look_at(path, "gone", "a"), Err(Errno::NOENT));
     }
@@ -148,6 +123,6 @@ mod tests {
     fn a_kernel_that_refuses_the_question_is_unknown_and_not_free() {
         // fcntl(2) answers EBADF for O_PATH, as a file system without locks answers ENOLCK.
         let fd = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
-        assert!(matches!(ask(&fd), KernelHold::Unknown(why) if why.contains("Bad file descriptor")));
+        assert!(matches!(ask(&fd), KernelHold::Unknown(Untold::Refused(Errno::BADF))));
     }
 }

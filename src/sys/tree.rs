@@ -3,13 +3,14 @@
 //! A [`Dir`] pins an inode. Paths below it are resolved by the kernel with openat2(2) so that
 //! no symbolic link, no `..` and no mount leads out. Called by
 //! whatever reads below a directory: [`crate::process`], [`crate::discover`], [`crate::scan`] and
-//! [`crate::remove`]. Reads are bounded and never block on a FIFO.
+//! [`crate::remove`]. Files are read bounded, and nothing but a regular file is ever opened.
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, StatxTimestamp};
 use rustix::io::Errno;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
+use std::sync::OnceLock;
 
 use super::filesystem::Filesystem;
 use crate::units::EpochMs;
@@ -236,43 +237,30 @@ impl Dir {
         Ok(Pin { fd: rustix::fs::openat(&self.fd, name, flags, Mode::empty())? })
     }
 
-    /// Reads a regular file in this directory, at most `limit` bytes.
-    ///
-    /// The name is looked at before it is opened, and again through the descriptor: a FIFO
-    /// swapped in meanwhile neither blocks nor is read.
+    /// Reads a regular file in this directory, at most `limit` bytes, on whatever mount it lies.
     pub fn read_file(&self, name: &[u8], limit: u64) -> Result<(Meta, Vec<u8>), ReadError> {
-        let seen = self.meta_of(name).map_err(ReadError::System)?;
-        self.read_seen(name, seen, limit)
+        let pin = self.pin(name).map_err(ReadError::System)?;
+        let meta = pin.meta().map_err(ReadError::System)?;
+        pin.read(meta, limit)
     }
 
-    /// Reads a file that was looked at already.
-    pub(crate) fn read_seen(&self, name: &[u8], seen: Meta, limit: u64) -> Result<(Meta, Vec<u8>), ReadError> {
-        match seen.kind {
-            FileType::RegularFile => {}
-            FileType::Symlink => return Err(ReadError::Symlink),
-            _ => return Err(ReadError::NotRegular),
+    /// The same, of what lies on the mount of `holder` only.
+    pub fn read_here(&self, name: &[u8], holder: &Meta, limit: u64) -> Result<(Meta, Vec<u8>), ReadError> {
+        let pin = self.pin(name).map_err(ReadError::System)?;
+        let meta = pin.meta().map_err(ReadError::System)?;
+        if meta.kind == FileType::RegularFile && !meta.same_mount(holder) {
+            return Err(ReadError::OtherMount(meta));
         }
-        if seen.size > limit {
-            return Err(ReadError::TooLarge(seen));
-        }
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map_err(|errno| match errno {
-            Errno::LOOP => ReadError::Symlink,
-            other => ReadError::System(other),
-        })?;
-        let meta = stat(&fd, b"", AtFlags::EMPTY_PATH).map_err(ReadError::System)?;
-        if meta.kind != FileType::RegularFile {
-            return Err(ReadError::NotRegular);
-        }
-        let bytes = read_sized(&fd, Some(meta.size), limit).map_err(ReadError::System)?;
-        match bytes {
-            Some(bytes) => Ok((meta, bytes)),
-            None => Err(ReadError::TooLarge(meta)),
-        }
+        pin.read(meta, limit)
     }
 }
 
-/// A file that is held by its inode and cannot be read: its number is not given to another.
+/// A file that is held by its inode, not opened: its number is not given to another.
+///
+/// Opening a device or a FIFO does something: it wakes who waits at the other end, rewinds a tape,
+/// starts a watchdog. A look at the name beforehand does not help against one that is exchanged
+/// in between. So the inode is pinned (`O_PATH`, which opens nothing), looked at, and only a regular
+/// file is opened, as that inode, through its descriptor in /proc.
 #[derive(Debug)]
 pub struct Pin {
     fd: OwnedFd,
@@ -283,6 +271,67 @@ impl Pin {
     pub fn meta(&self) -> Result<Meta, Errno> {
         stat(&self.fd, b"", AtFlags::EMPTY_PATH)
     }
+
+    /// Opens it for reading, if it is a regular file; `meta` is what [`Self::meta`] said.
+    ///
+    /// Errors: `EWOULDBLOCK` where another process has a write lease on it, which it was now asked
+    /// to give up.
+    pub fn open(&self, meta: &Meta) -> Result<OwnedFd, ReadError> {
+        self.open_as(meta, OFlags::RDONLY)
+    }
+
+    /// The same, for reading and writing.
+    pub(crate) fn open_to_write(&self, meta: &Meta) -> Result<OwnedFd, ReadError> {
+        self.open_as(meta, OFlags::RDWR)
+    }
+
+    fn open_as(&self, meta: &Meta, access: OFlags) -> Result<OwnedFd, ReadError> {
+        use std::os::fd::AsRawFd;
+        match meta.kind {
+            FileType::RegularFile => {}
+            FileType::Symlink => return Err(ReadError::Symlink),
+            _ => return Err(ReadError::NotRegular),
+        }
+        let link = format!("self/fd/{}", self.fd.as_raw_fd());
+        let flags = access | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+        let proc = procfs().ok_or(ReadError::NoProcfs)?;
+        rustix::fs::openat(proc, link, flags, Mode::empty()).map_err(|errno| match errno {
+            // A pinned inode is always there: it is the /proc of a namespace that does not hold us.
+            Errno::NOENT => ReadError::NoProcfs,
+            errno => ReadError::System(errno),
+        })
+    }
+
+    /// Reads it, if it is a regular file of at most `limit` bytes; `meta` is what [`Self::meta`] said.
+    pub(crate) fn read(&self, meta: Meta, limit: u64) -> Result<(Meta, Vec<u8>), ReadError> {
+        if meta.kind == FileType::RegularFile && meta.size > limit {
+            return Err(ReadError::TooLarge(meta));
+        }
+        read_regular(&self.open(&meta)?, meta, limit)
+    }
+}
+
+/// Reads a regular file that is open, from its beginning, at most `limit` bytes.
+pub(crate) fn read_regular(file: impl AsFd, meta: Meta, limit: u64) -> Result<(Meta, Vec<u8>), ReadError> {
+    if meta.size > limit {
+        return Err(ReadError::TooLarge(meta));
+    }
+    match read_sized(file, Some(meta.size), limit).map_err(ReadError::System)? {
+        Some(bytes) => Ok((meta, bytes)),
+        None => Err(ReadError::TooLarge(meta)),
+    }
+}
+
+/// The root of our own /proc, if it is one: no other file system gives links to open files, and
+/// a name below a directory that is none could be a FIFO again.
+fn procfs() -> Option<&'static Dir> {
+    static PROC: OnceLock<Option<Dir>> = OnceLock::new();
+    let open = || {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = Dir { fd: rustix::fs::open(c"/proc", flags, Mode::empty()).ok()? };
+        dir.filesystem().is_ok_and(Filesystem::is_procfs).then_some(dir)
+    };
+    PROC.get_or_init(open).as_ref()
 }
 
 /// Why a file was not read.
@@ -294,6 +343,10 @@ pub enum ReadError {
     NotRegular,
     /// It has more bytes than the limit.
     TooLarge(Meta),
+    /// It is a regular file of another mount.
+    OtherMount(Meta),
+    /// Without a /proc of our own no file can be opened for certain.
+    NoProcfs,
     /// The kernel refused.
     System(Errno),
 }
@@ -321,7 +374,8 @@ fn read_sized(fd: impl AsFd, size: Option<u64>, limit: u64) -> Result<Option<Vec
         if bytes.len() == bytes.capacity() {
             bytes.reserve(CHUNK);
         }
-        match rustix::io::read(&fd, rustix::buffer::spare_capacity(&mut bytes)) {
+        let offset = bytes.len() as u64;
+        match rustix::io::pread(&fd, rustix::buffer::spare_capacity(&mut bytes), offset) {
             Ok(0) => return Ok(Some(bytes)),
             Ok(_) => {
                 let length = bytes.len() as u64;

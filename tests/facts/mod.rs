@@ -11,6 +11,7 @@ use openclaw_doctor::evidence::{
     SoleAccess, Synchroniser, TimeNamespace, Vantage, VantageWhy, View, Worker,
 };
 use openclaw_doctor::family::{self, Family};
+use openclaw_doctor::hold::{KernelHold, Untold};
 use openclaw_doctor::record::{Hostility, Owner, Record};
 use openclaw_doctor::scope::Scope;
 use openclaw_doctor::units::{EpochMs, StartTicks};
@@ -51,7 +52,9 @@ pub fn lock(record: Record) -> Facts {
             sole_access: SoleAccess::No(NotSole::Mount { point: "/data".into(), filesystem: "ext4".to_owned() }),
             candidates: Vec::new(),
             in_use: InUse::default(),
-            coordinator_held: false,
+            kernel_lock: KernelHold::Free,
+            coordinator: KernelHold::Free,
+            kernel_holders: Vec::new(),
             surely_openclaws: true,
             synchroniser: None,
         },
@@ -98,7 +101,10 @@ pub fn without_ticks() -> Facts {
 
 /// A lock whose record has no pid.
 pub fn lease(created_at: Option<EpochMs>) -> Facts {
-    lock(Record::Anonymous { created_at })
+    lock(Record::Anonymous { created_at }).times(|times| {
+        let long_ago = Some(EpochMs(i64::MIN));
+        *times = LockTimes { lock_modified: long_ago, record_modified: long_ago, record_born: long_ago };
+    })
 }
 
 impl Facts {
@@ -198,7 +204,25 @@ impl Facts {
 
     /// Somebody holds the coordinator beside it.
     pub fn coordinated(mut self) -> Self {
-        self.lock.coordinator_held = true;
+        self.lock.coordinator = KernelHold::HELD;
+        self
+    }
+
+    /// Whether somebody holds that, or the lock's file, cannot be told.
+    pub fn uncoordinated(mut self) -> Self {
+        self.lock.coordinator = KernelHold::Unknown(Untold::NotAllowed);
+        self
+    }
+
+    /// Another program has the lock's file locked.
+    pub fn locked(mut self) -> Self {
+        self.lock.kernel_lock = KernelHold::HELD;
+        self
+    }
+
+    /// Whether one has cannot be told.
+    pub fn perhaps_locked(mut self) -> Self {
+        self.lock.kernel_lock = KernelHold::Unknown(Untold::LongList);
         self
     }
 

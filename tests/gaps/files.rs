@@ -133,7 +133,11 @@ fn record(pid: u32, ticks: u64) -> String {
 /// What a doctor that was killed an hour ago left in the lock's place.
 fn old_stand_in() -> String {
     let at = humantime::format_rfc3339_millis(SystemTime::now() - Duration::from_secs(3600));
-    format!("{{\"createdAt\": \"{at}\", \"madeBy\": \"openclaw-doctor, to remove a stale lock\"}}\n")
+    let dead = dead_pid();
+    format!(
+        "{{\"createdAt\": \"{at}\", \"madeBy\": \"openclaw-doctor, to remove a stale lock\", \
+         \"doctorPid\": {dead}, \"doctorStarttime\": 1}}\n"
+    )
 }
 
 #[test]

@@ -13,6 +13,7 @@ use openclaw_doctor::evidence::{
     Vantage, VantageWhy, View,
 };
 use openclaw_doctor::family::{FAMILIES, Family, Kind};
+use openclaw_doctor::hold::KernelHold;
 use openclaw_doctor::record::Record;
 use openclaw_doctor::remove::{OutcomeKind, Removal, Step};
 use openclaw_doctor::scope::Scope;
@@ -419,7 +420,9 @@ impl Arena {
             sole_access: SoleAccess::No(NotSole::MountUnknown),
             candidates,
             in_use: InUse::default(),
-            coordinator_held: false,
+            kernel_lock: KernelHold::Free,
+            coordinator: KernelHold::Free,
+            kernel_holders: Vec::new(),
             surely_openclaws: true,
             synchroniser: None,
         };

@@ -14,6 +14,7 @@ use openclaw_doctor::evidence::{
     Candidate, InUse, InitialBy, LockFacts, NotSole, ProcSource, Reach, SoleAccess, Vantage, VantageWhy, View,
 };
 use openclaw_doctor::family::{Family, Form, Kind, by_name};
+use openclaw_doctor::hold::KernelHold;
 use openclaw_doctor::remove::{OutcomeKind, Removal, Step};
 use openclaw_doctor::scope::Scope;
 use openclaw_doctor::stand_in;
@@ -517,7 +518,9 @@ impl Arena {
             sole_access: SoleAccess::No(NotSole::MountUnknown),
             candidates,
             in_use: InUse::default(),
-            coordinator_held: false,
+            kernel_lock: KernelHold::Free,
+            coordinator: KernelHold::Free,
+            kernel_holders: Vec::new(),
             surely_openclaws: true,
             synchroniser: None,
         };
