@@ -4,15 +4,11 @@
 //! what became of every lock. Called by the command line and by tests. Removes only with a
 //! [`Warrant`], one lock at a time, and stops between two locks when told to.
 
-use crate::discover::{OpenError, RootReport};
 use crate::family::Form;
 use crate::plan::{Allowed, Intent, Left, plan};
-use crate::problem::{Cause, Problem};
-use crate::quote::shell_word;
 use crate::receipt::Receipt;
 use crate::remove::{Outcome, OutcomeKind, Removal};
 use crate::scan::{JudgedLock, Scan, Session};
-use crate::sys::authority::Authority;
 use crate::warrant::{Basis, Warrant};
 use rustix::io::Errno;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -110,6 +106,31 @@ impl From<Outcome> for Done {
     }
 }
 
+/// What is told of a repair that was left while it waited for a filesystem: `outcomes` are those
+/// that came until then. The first lock without one, in the order of the work, is the one it waited at.
+#[must_use]
+pub fn interrupted(intents: Vec<Intent>, outcomes: Vec<Option<Outcome>>) -> Vec<Handled> {
+    let is_open = |(_, (intent, outcome)): &(usize, (&Intent, &Option<Outcome>))| {
+        outcome.is_none() && !matches!(intent, Intent::Leave(_))
+    };
+    let open = || intents.iter().zip(&outcomes).enumerate().filter(is_open);
+    let unasked = open().find(|(_, (intent, _))| matches!(intent, Intent::Remove(_)));
+    let waited_at = unasked.or_else(|| open().next()).map(|(index, _)| index);
+    let told = |(index, (intent, outcome)): (usize, (Intent, Option<Outcome>))| {
+        let (basis, fallback) = match &intent {
+            Intent::Leave(left) => (None, Outcome::new(OutcomeKind::HeldBack, left.sentence())),
+            _ if waited_at == Some(index) => (None, Outcome::new(OutcomeKind::Failed, NO_ANSWER)),
+            Intent::Ask(basis) => (Some(*basis), not_attempted()),
+            Intent::Remove(warrant) => (Some(warrant.basis()), not_attempted()),
+        };
+        Handled { intent, basis, outcome: Some(outcome.unwrap_or(fallback)) }
+    };
+    intents.into_iter().zip(outcomes).enumerate().map(told).collect()
+}
+
+const NO_ANSWER: &str = "its filesystem gave no answer, and the run was told twice to end: \
+    see whether the server behind that mount is alive, then run again; it shows what became of the lock";
+
 struct Act<'a, 'b> {
     session: &'a mut Session<'b>,
     scan: &'a Scan,
@@ -198,37 +219,43 @@ impl Act<'_, '_> {
         if let Some(why) = &self.receipt_failed {
             return Outcome::new(OutcomeKind::Refused, why.clone());
         }
-        let Some(root) = self.scan.roots.get(lock.found.root) else {
-            return Outcome::new(OutcomeKind::Changed, "its root is not known any more");
+        let root = self.scan.roots.get(lock.found.root);
+        let through_process = root.is_some_and(|root| root.spec.via.is_some());
+        let root = match root.map(|root| self.session.open_root(root)) {
+            Some(Ok(root)) => root,
+            Some(Err(Errno::NOENT | Errno::SRCH)) if through_process => {
+                let why = "the process through which it was reached has exited; run again";
+                return Outcome::new(OutcomeKind::Changed, why);
+            }
+            Some(Err(Errno::NOENT)) => return Outcome::new(OutcomeKind::AlreadyGone, "its root is not there any more"),
+            Some(Err(Errno::STALE)) | None => {
+                return Outcome::new(OutcomeKind::Changed, "another directory stands at its root now");
+            }
+            Some(Err(errno)) => {
+                let why = format!("cannot open its root again: {}", crate::sys::words(errno));
+                return Outcome::new(OutcomeKind::Failed, why);
+            }
         };
         let began = Instant::now();
         let session = &*self.session;
-        let patience = self.patience.min(TURN_LIMIT);
         let mut receipt = self.receipt.as_deref_mut();
         let mut receipt_failed = None;
-        let removed = session.in_root(root, |dir, taken| {
-            let removal = Removal {
-                lock: &lock.found,
-                warrant,
-                patience,
-                // Evidence is read with our own rights, and the lock is removed with its namer's.
-                judge_again: &mut |reading| taken.as_ourselves(|| session.judge_again(lock, reading)),
-                about_to: &mut |reading| {
-                    let Some(receipt) = receipt.as_deref_mut() else { return Ok(()) };
-                    receipt.intent(lock, reading, warrant.basis()).map_err(|error| {
-                        let why = no_receipt(&error);
-                        receipt_failed = Some(why.clone());
-                        why
-                    })
-                },
-                at: &mut |_| {},
-            };
-            removal.run(dir)
-        });
-        let outcome = match removed {
-            Ok(outcome) => as_its_namer(outcome, root),
-            Err(error) => not_opened(&error, root),
-        };
+        let outcome = Removal {
+            lock: &lock.found,
+            warrant,
+            patience: self.patience.min(TURN_LIMIT),
+            judge_again: &mut |reading| session.judge_again(lock, reading),
+            about_to: &mut |reading| {
+                let Some(receipt) = receipt.as_deref_mut() else { return Ok(()) };
+                receipt.intent(lock, reading, warrant.basis()).map_err(|error| {
+                    let why = no_receipt(&error);
+                    receipt_failed = Some(why.clone());
+                    why
+                })
+            },
+            at: &mut |_| {},
+        }
+        .run(&root);
         if outcome.kind == OutcomeKind::Busy {
             self.patience = self.patience.saturating_sub(began.elapsed());
         }
@@ -250,40 +277,6 @@ impl Act<'_, '_> {
             _ => outcome,
         }
     }
-}
-
-/// What became of a lock whose root could not be opened again.
-fn not_opened(error: &OpenError, root: &RootReport) -> Outcome {
-    let errno = match error {
-        OpenError::System(errno) => *errno,
-        OpenError::Authority(_) | OpenError::ForeignLink { .. } => {
-            let problem = Problem { path: root.path.clone(), cause: Cause::Root(error.clone()) };
-            return Outcome::new(OutcomeKind::Refused, format!("{}; {}", problem.cause(), problem.next_step()));
-        }
-    };
-    match errno {
-        Errno::NOENT | Errno::SRCH if root.spec.via.is_some() => {
-            Outcome::new(OutcomeKind::Changed, "the process through which it was reached has exited; run again")
-        }
-        Errno::NOENT => Outcome::new(OutcomeKind::AlreadyGone, "its root is not there any more"),
-        Errno::STALE => Outcome::new(OutcomeKind::Changed, "another directory stands at its root now"),
-        errno => {
-            let why = format!("cannot open its root again: {}", crate::sys::words(errno));
-            Outcome::new(OutcomeKind::Failed, why)
-        }
-    }
-}
-
-/// Says as whom a removal failed, where that was not as ourselves.
-fn as_its_namer(mut outcome: Outcome, root: &RootReport) -> Outcome {
-    if let (OutcomeKind::Failed | OutcomeKind::Refused, Authority::Of(ids)) = (outcome.kind, &root.spec.authority) {
-        outcome.detail.push_str(&format!(
-            "; this was done as uid {}, who named the place: give {} as a PATH to do it as yourself",
-            ids.uid,
-            shell_word(&root.path)
-        ));
-    }
-    outcome
 }
 
 fn not_attempted() -> Outcome {

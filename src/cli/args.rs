@@ -59,7 +59,7 @@ pub(crate) struct ScanArgs {
     pub(crate) redact: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct RepairArgs {
     /// Stage roots, state dirs, version directories, single locks, or any directory above them.
     /// With a PATH nothing else is touched
@@ -104,7 +104,7 @@ pub(crate) struct ExplainArgs {
     pub(crate) paths: Vec<PathBuf>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Common options")]
 pub(crate) struct Common {
     /// Look where OpenClaw keeps its state, in addition to the PATHs given

@@ -2,6 +2,7 @@
 
 mod args;
 mod explain;
+mod front;
 mod manual;
 mod progress;
 mod prompt;
@@ -12,6 +13,7 @@ mod table;
 
 use args::{Cli, Command};
 use clap::Parser;
+use front::Place;
 use openclaw_doctor::quote::{visible, visible_path};
 use std::io::{self, Write};
 use std::path::Path;
@@ -36,10 +38,17 @@ pub(crate) fn run() -> ExitCode {
         let _ = writeln!(io::stderr(), "openclaw-doctor: cannot catch signals: {error}");
         return ExitCode::from(USAGE);
     }
+    match &cli.command {
+        Command::Scan(_) | Command::Explain(_) | Command::Repair(_) => front::run(|place| answer(&cli, place)),
+        Command::Completions { .. } | Command::Man | Command::Schema { .. } => answer(&cli, Place::Alone),
+    }
+}
+
+fn answer(cli: &Cli, place: Place) -> ExitCode {
     let result = match &cli.command {
         Command::Scan(args) => scan::run(args, &cli.common),
         Command::Explain(args) => explain::run(args, &cli.common),
-        Command::Repair(args) => repair::run(args, &cli.common),
+        Command::Repair(args) => repair::run(args, &cli.common, place),
         Command::Completions { shell } => manual::completions(*shell),
         Command::Man => manual::man(),
         Command::Schema { report } => manual::schema(*report),

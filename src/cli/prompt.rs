@@ -1,15 +1,18 @@
 //! Asks on the terminal: evidence, question, default No.
 //!
-//! Reads standard input through poll(2), so that Ctrl-C ends a question that stands.
+//! Reads standard input through poll(2), so that Ctrl-C, which another thread hears of, ends a
+//! question that stands.
 
 use openclaw_doctor::repair::Reply;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// An answer longer than this is no answer.
 const MAX_LINE: usize = 256;
+/// How often it is asked whether the run is to end.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
 /// Asks until it has an answer; `explain` writes more about the lock.
 pub(crate) fn ask(
@@ -61,9 +64,9 @@ fn read_line(stop: &AtomicBool) -> Line {
         if stop.load(Ordering::Relaxed) {
             return Line::Stopped;
         }
-        match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], None) {
-            Ok(_) => {}
-            Err(Errno::INTR) => continue,
+        match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&LOOK)) {
+            Ok(1..) => {}
+            Ok(0) | Err(Errno::INTR) => continue,
             Err(_) => return Line::End,
         }
         let mut byte = [0_u8];

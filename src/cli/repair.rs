@@ -1,6 +1,7 @@
 //! `openclaw-doctor repair`.
 
 use super::args::{Common, RepairArgs};
+use super::front::{Place, Stop};
 use super::progress::ProgressLine;
 use super::style::Look;
 use super::table::{count, is_remarkable, write_problem};
@@ -11,19 +12,94 @@ use openclaw_doctor::plan::{Allowed, Intent};
 use openclaw_doctor::quote::{visible, visible_path};
 use openclaw_doctor::receipt::{Receipt, Unfit};
 use openclaw_doctor::remove::{Outcome, OutcomeKind};
-use openclaw_doctor::repair::{Console, Handled, How, Reply, exit_code, repair};
+use openclaw_doctor::repair::{Console, Handled, How, Reply, exit_code, interrupted, repair};
 use openclaw_doctor::report::json::write_pretty;
 use openclaw_doctor::report::repair_v1::{RepairReport, RepairSummary};
 use openclaw_doctor::scan::{JudgedLock, Scan, Session};
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Width of the words on the left.
 const HEAD: usize = 15;
 
-pub(crate) fn run(args: &RepairArgs, common: &Common) -> Result<u8, Failure> {
+/// How long the lock at work is waited for after the second signal.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+/// How often it is asked whether the run is to end.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Repairs on a thread of its own, so that a filesystem without an answer does not hold the run.
+pub(crate) fn run(args: &RepairArgs, common: &Common, place: Place) -> Result<u8, Failure> {
+    let course = Arc::new(Course::default());
+    let (sender, receiver) = channel();
+    let work = {
+        let (args, common, course) = (args.clone(), common.clone(), Arc::clone(&course));
+        // Nobody listens any more once it was left.
+        move || drop(sender.send(work(&args, &common, place, &course)))
+    };
+    std::thread::Builder::new().name("repair".to_owned()).spawn(work)?;
+    let done = loop {
+        match receiver.recv_timeout(LOOK) {
+            Ok(done) => break done?,
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(io::Error::other("the repair has ended by itself").into());
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if let Some(left) = course.left() {
+            break left;
+        }
+    };
+    let mut out = BufWriter::new(io::stdout().lock());
+    let told = match done.failed {
+        Some(error) => Err(error),
+        None => tell_untold(&mut out, &done, args, common)
+            .and_then(|()| tell(&mut out, &done.scan, &done.handled, args, common))
+            .and_then(|()| out.flush()),
+    };
+    match told {
+        // The reader has seen enough; what was done counts all the same.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Untold(error, exit_code(&done.scan, &done.handled)))
+        }
+        _ => Ok(exit_code(&done.scan, &done.handled)),
+    }
+}
+
+fn tell_untold(out: &mut impl Write, done: &Done, args: &RepairArgs, common: &Common) -> io::Result<()> {
+    if common.quiet || args.json {
+        return Ok(());
+    }
+    let look = Look::new(common.color);
+    for index in &done.untold {
+        let (lock, handled) = (done.scan.locks.get(*index), done.handled.get(*index));
+        if let (Some(lock), Some(outcome)) = (lock, handled.and_then(|handled| handled.outcome.as_ref())) {
+            writeln!(out, "{}", outcome_entry(look, lock, outcome))?;
+        }
+    }
+    Ok(())
+}
+
+fn outcome_entry(look: Look, lock: &JudgedLock, outcome: &Outcome) -> String {
+    let detail = if outcome.detail.is_empty() { String::new() } else { format!(": {}", visible(&outcome.detail)) };
+    let text = format!("{}{detail}", visible_path(&lock.path));
+    look.entry(&format!("{:<HEAD$}", outcome.kind.word()), &text)
+}
+
+/// A repair that is over.
+struct Done {
+    scan: Arc<Scan>,
+    handled: Vec<Handled>,
+    /// Those of which nothing was told while it went on: it was left.
+    untold: Vec<usize>,
+    /// Why it could not be told while it went on.
+    failed: Option<io::Error>,
+}
+
+fn work(args: &RepairArgs, common: &Common, place: Place, course: &Arc<Course>) -> Result<Done, Failure> {
     let request = common.request(scope(args));
     let mut session = Session::open(&request);
     if matches!(session.proc_source(), ProcSource::NotProcfs | ProcSource::Unreadable) {
@@ -40,36 +116,66 @@ pub(crate) fn run(args: &RepairArgs, common: &Common) -> Result<u8, Failure> {
     let mut scan = session.scan(&mut |progress| line.show(progress));
     drop(line);
     select(&mut scan, &args.lock)?;
+    let scan = Arc::new(scan);
 
     // From here on a signal ends the run between two locks; before, nothing has been changed.
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
-        openclaw_doctor::sys::signals::catch(signal, &stop)
-            .map_err(|error| Failure::Usage(format!("cannot catch signals: {error}")))?;
-    }
+    let stop = Stop::catch(place).map_err(|error| Failure::Usage(format!("cannot catch signals: {error}")))?;
+    let asked = Arc::clone(&stop.asked);
+    course.begin(Arc::clone(&scan), stop);
     let interactive = io::stdin().is_terminal() && io::stderr().is_terminal() && !common.quiet;
     let how =
         How { allowed: Allowed { yes: args.yes, interactive, named: !args.lock.is_empty() }, dry_run: args.dry_run };
     let quiet = common.quiet || args.json;
-    let mut console = Terminal {
-        look: Look::new(common.color),
-        quiet,
-        named: how.allowed.named,
-        stop: Arc::clone(&stop),
-        failed: None,
-    };
-    let handled = repair(&mut session, &scan, how, receipt.as_mut(), &mut console, &stop);
-    let mut out = BufWriter::new(io::stdout().lock());
-    let told = match console.failed {
-        Some(error) => Err(error),
-        None => tell(&mut out, &scan, &handled, args, common).and_then(|()| out.flush()),
-    };
-    match told {
-        // The reader has seen enough; what was done counts all the same.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::Untold(error, exit_code(&scan, &handled)))
+    let (look, named) = (Look::new(common.color), how.allowed.named);
+    let mut console =
+        Terminal { look, quiet, named, stop: Arc::clone(&asked), course: Arc::clone(course), failed: None };
+    let handled = repair(&mut session, &scan, how, receipt.as_mut(), &mut console, &asked);
+    Ok(Done { scan, handled, untold: Vec::new(), failed: console.failed })
+}
+
+/// How far a repair has come, for the thread that watches over it.
+#[derive(Default)]
+struct Course {
+    state: Mutex<Option<State>>,
+}
+
+struct State {
+    scan: Arc<Scan>,
+    stop: Stop,
+    intents: Vec<Intent>,
+    outcomes: Vec<Option<Outcome>>,
+    /// The lock that had the last outcome.
+    last: usize,
+    /// When it was asked for its end a second time, or had an outcome after that.
+    since: Option<Instant>,
+}
+
+impl Course {
+    fn begin(&self, scan: Arc<Scan>, stop: Stop) {
+        let state = State { scan, stop, intents: Vec::new(), outcomes: Vec::new(), last: 0, since: None };
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = Some(state);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        if let Some(state) = self.state.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            change(state);
         }
-        _ => Ok(exit_code(&scan, &handled)),
+    }
+
+    /// What is told of a repair that was asked twice for its end and does not come to it.
+    fn left(&self) -> Option<Done> {
+        let mut guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = guard.as_mut().filter(|state| state.stop.is_asked_twice())?;
+        if state.since.get_or_insert_with(Instant::now).elapsed() < LAST_WAIT {
+            return None;
+        }
+        let (intents, outcomes) = (std::mem::take(&mut state.intents), std::mem::take(&mut state.outcomes));
+        let is_untold = |index: &usize| {
+            let leave = intents.get(*index).is_none_or(|intent| matches!(intent, Intent::Leave(_)));
+            !leave && outcomes.get(*index).is_some_and(Option::is_none)
+        };
+        let untold = (0..intents.len()).filter(is_untold).collect();
+        Some(Done { scan: Arc::clone(&state.scan), handled: interrupted(intents, outcomes), untold, failed: None })
     }
 }
 
@@ -149,6 +255,7 @@ struct Terminal {
     /// `--lock` was given.
     named: bool,
     stop: Arc<AtomicBool>,
+    course: Arc<Course>,
     failed: Option<io::Error>,
 }
 
@@ -164,6 +271,9 @@ impl Terminal {
 
 impl Console for Terminal {
     fn plan(&mut self, scan: &Scan, intents: &[Intent]) {
+        self.course.change(|state| {
+            (state.intents, state.outcomes) = (intents.to_vec(), vec![None; intents.len()]);
+        });
         let named = self.named;
         for (lock, intent) in scan.locks.iter().zip(intents).filter(|(lock, _)| tells(named, lock, scan)) {
             let verdict = verdict(lock, scan);
@@ -183,9 +293,17 @@ impl Console for Terminal {
     }
 
     fn outcome(&mut self, lock: &JudgedLock, outcome: &Outcome) {
-        let detail = if outcome.detail.is_empty() { String::new() } else { format!(": {}", visible(&outcome.detail)) };
-        let text = format!("{}{detail}", visible_path(&lock.path));
-        self.say(&self.look.entry(&format!("{:<HEAD$}", outcome.kind.word()), &text));
+        self.course.change(|state| {
+            // They come in order.
+            let locks = state.scan.locks.iter().enumerate();
+            let from_last = locks.clone().skip(state.last).chain(locks);
+            state.last = from_last.into_iter().find(|(_, one)| std::ptr::eq(*one, lock)).map_or(0, |(index, _)| index);
+            if let Some(slot) = state.outcomes.get_mut(state.last) {
+                *slot = Some(outcome.clone());
+            }
+            state.since = state.since.map(|_| Instant::now());
+        });
+        self.say(&outcome_entry(self.look, lock, outcome));
     }
 }
 

@@ -5,7 +5,6 @@
 //! Follows no symbolic link below a root, waits for no dead mount, judges nothing.
 
 mod gather;
-mod led;
 pub mod lock;
 mod origin;
 pub mod places;
@@ -14,7 +13,7 @@ mod walk;
 
 pub use gather::{Findings, Progress, RootReport, gather};
 pub use origin::{Named, Origin};
-pub use root::{OpenError, RootKind, RootSpec, Start};
+pub use root::{RootKind, RootSpec};
 pub use walk::FoundLock;
 pub(crate) use walk::version_of;
 

@@ -143,7 +143,12 @@ fn life(state: char, threads: u32) -> Life {
 }
 
 fn role(dir: &ProcessDir, status: &Status) -> Role {
-    let cmdline = dir.read("cmdline").unwrap_or_default();
+    let cmdline = match dir.read("cmdline") {
+        Ok(cmdline) => cmdline,
+        // It has gone; the second reading of its identity shows it.
+        Err(Errno::NOENT | Errno::SRCH) => Vec::new(),
+        Err(_) => return Role::Unreadable,
+    };
     let exe = dir.link("exe").ok();
     openclaw::role(status.name.as_bytes(), &openclaw::split_argv(&cmdline), exe.as_deref())
 }

@@ -1,10 +1,13 @@
 //! A proc directory (/proc, or another one given with `--proc`), held open.
 
-use crate::sys::tree::{Dir, Meta, read_to_end, stat};
+use crate::sys::bounded;
+use crate::sys::mounts::{Mount, MountTable};
+use crate::sys::tree::{Dir, Meta, pieces, read_to_end, stat};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Largest file read from a process: a status line may list 65,536 groups.
 const MAX_PROC_BYTES: u64 = 1024 * 1024;
@@ -71,6 +74,11 @@ impl ProcDir {
         }
     }
 
+    /// The mounts of the process that reads it.
+    pub fn own_mounts(&self) -> Result<MountTable, Errno> {
+        MountTable::read(open_at(&self.dir, "self/mountinfo")?, &|_| true)
+    }
+
     /// The target of a link below it, such as `self`.
     pub fn link(&self, name: &str) -> Result<Vec<u8>, Errno> {
         rustix::fs::readlinkat(&self.dir, name, Vec::new()).map(std::ffi::CString::into_bytes)
@@ -98,6 +106,16 @@ impl ProcessDir {
     /// Opens one of its files, to be read as a stream.
     pub fn open(&self, name: &str) -> Result<OwnedFd, Errno> {
         open_at(&self.fd, name)
+    }
+
+    /// Reads one of its files of any size, piece by piece: see [`pieces`].
+    pub fn pieces(&self, name: &str, separator: u8, limit: u64, each: &mut dyn FnMut(&[u8])) -> Result<(), Errno> {
+        pieces(open_at(&self.fd, name)?, separator, limit, each)
+    }
+
+    /// Its mounts, as far as they are wanted.
+    pub fn mounts(&self, wanted: &dyn Fn(&Mount) -> bool) -> Result<MountTable, Errno> {
+        MountTable::read(open_at(&self.fd, "mountinfo")?, wanted)
     }
 
     /// The target of one of its links.
@@ -142,7 +160,22 @@ fn open_at(dir: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
     rustix::fs::openat(dir, name, FILE, Mode::empty())
 }
 
+/// Files that are read from the memory of their process: whoever holds its lock, or answers for
+/// the page (userfaultfd(2), a FUSE server), may let a reader wait for ever.
+const FROM_MEMORY: [&str; 2] = ["cmdline", "environ"];
+/// How long that is waited for.
+const MEMORY_LIMIT: Duration = Duration::from_millis(1_500);
+
+/// Errors: `ETIMEDOUT` where the memory of a process gave no answer.
 fn read_at(dir: impl AsFd, name: &str) -> Result<Vec<u8>, Errno> {
+    if FROM_MEMORY.iter().any(|file| name.ends_with(file)) {
+        let (dir, name) = (rustix::io::fcntl_dupfd_cloexec(dir, 0)?, name.to_owned());
+        return bounded::run(MEMORY_LIMIT, move || read_now(&dir, &name)).unwrap_or(Err(Errno::TIMEDOUT));
+    }
+    read_now(dir, name)
+}
+
+fn read_now(dir: impl AsFd, name: &str) -> Result<Vec<u8>, Errno> {
     read_to_end(&open_at(dir, name)?, MAX_PROC_BYTES)?.ok_or(Errno::FBIG)
 }
 

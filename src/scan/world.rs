@@ -10,8 +10,9 @@ use crate::process::proc_dir::ProcDir;
 use crate::process::roots::{self, Package, Running};
 use crate::process::table::{Entry, Sweep};
 use crate::process::vantage::{self, Sight};
+use crate::sys::mounts::{Mount, MountTable};
 use crate::sys::tree::Dir;
-use crate::sys::{bounded, clock, mounts::MountTable};
+use crate::sys::{bounded, clock};
 use crate::units::ClockReading;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,7 +36,11 @@ pub(super) struct World {
 impl World {
     pub(super) fn open(request: &Request) -> Self {
         let own = ProcDir::open(Path::new("/proc")).ok();
-        let mounts = own.as_ref().and_then(|own| own.read("self/mountinfo").ok()).map(|bytes| MountTable::new(&bytes));
+        let mounts = own.as_ref().and_then(|own| own.own_mounts().ok());
+        // Where the table cannot be read, any place may have a server.
+        if mounts.as_ref().is_none_or(|mounts| mounts.iter().any(Mount::has_server)) {
+            bounded::at_risk();
+        }
         let (proc, sight) = match ProcDir::open(&request.scope.proc) {
             Ok(proc) => {
                 let sight = vantage::look(&proc, mounts.as_ref());
@@ -127,12 +132,6 @@ impl World {
                     cause: Cause::Environment { program: process.program.clone() },
                 });
             }
-            if let Err(why) = process.authority {
-                problems.push(Problem {
-                    path: request.scope.proc.join(process.pid.to_string()),
-                    cause: Cause::Authority { program: process.program.clone(), why },
-                });
-            }
             specs.extend(places::of_running(process));
         }
         (specs, packages)
@@ -198,12 +197,12 @@ fn look_around(home: Option<PathBuf>, sudo_uid: Option<u32>, all_users: bool) ->
     let needs_passwd = all_users || sudo_uid.is_some() || home.is_none();
     let passwd = needs_passwd.then(passwd).flatten().unwrap_or_default();
     // Without HOME, Node.js asks the user database, and so do we.
-    let home = home.or_else(|| Some(places::home_of(&passwd, rustix::process::geteuid().as_raw())?.path));
+    let home = home.or_else(|| places::home_of(&passwd, rustix::process::geteuid().as_raw()));
     specs.extend(home.iter().flat_map(|home| places::in_home(home, Named::Home.into())));
     let caller = sudo_uid.and_then(|uid| places::home_of(&passwd, uid));
-    specs.extend(caller.iter().flat_map(|home| places::in_users_home(home, Named::CallersHome.into())));
+    specs.extend(caller.iter().flat_map(|home| places::in_home(home, Named::CallersHome.into())));
     let homes = if all_users { places::homes(&passwd) } else { Vec::new() };
-    specs.extend(homes.iter().flat_map(|home| places::in_users_home(home, Named::UsersHome.into())));
+    specs.extend(homes.iter().flat_map(|home| places::in_home(home, Named::UsersHome.into())));
     let mut packages = Vec::new();
     if let Ok(root) = Dir::open_root(Path::new("/")) {
         let places = places::package_places(home.as_deref());

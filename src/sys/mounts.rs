@@ -3,17 +3,27 @@
 //! In: the text of /proc/PID/mountinfo (proc_pid_mountinfo(5)). Out: the few fields that the
 //! evidence needs. Called for the sole-access rule, for hidepid and for exports.
 
-use procfs::process::MountInfo;
+use super::tree::pieces;
 use rustix::fd::AsFd;
 use rustix::io::Errno;
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-const CHUNK_BYTES: usize = 64 * 1024;
-/// The longest line: two paths of 4 KiB, escaped, and as many options again.
-const MAX_LINE_BYTES: usize = 256 * 1024;
-const MAX_MOUNTINFO_BYTES: usize = 256 * 1024 * 1024;
+/// More text than of the 100,000 mounts that a namespace may have (`fs.mount-max`), and the end
+/// of what is read of one that has no end.
+const MAX_BYTES: u64 = 512 * 1024 * 1024;
+
+/// Filesystems for which no process and no other machine answers. What is not listed may keep a
+/// thread waiting for ever.
+const ANSWERED_BY_THE_KERNEL: &str = "\
+    bcachefs binder binfmt_misc bpf btrfs cgroup cgroup2 configfs cramfs debugfs devpts devtmpfs dmverity ecryptfs \
+    efivarfs erofs exfat ext2 ext3 ext4 f2fs functionfs fusectl hfsplus hugetlbfs iso9660 jffs2 jfs mqueue msdos \
+    nilfs2 nsfs ntfs3 overlay proc pstore ramfs reiserfs rootfs rpc_pipefs securityfs selinuxfs smackfs squashfs \
+    sysfs tmpfs tracefs ubifs udf vfat xfs zfs zonefs";
+/// Where systemd has the kernel wait for it on nearly every machine, and no place lies.
+const BINFMT: &str = "/proc/sys/fs/binfmt_misc";
 
 /// One mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,42 +47,72 @@ impl Mount {
     pub fn in_filesystem(&self, path: &Path) -> Option<PathBuf> {
         path.strip_prefix(&self.mount_point).ok().map(|below| self.root.join(below))
     }
+
+    /// Whether a server may leave a question about it without an answer.
+    #[must_use]
+    pub fn has_server(&self) -> bool {
+        let known = ANSWERED_BY_THE_KERNEL.split(' ').any(|kind| kind == self.kind);
+        !known && self.mount_point != Path::new(BINFMT)
+    }
 }
 
-/// The text of a mount table; a line is parsed when it is asked for, since hosts of containers
-/// have thousands.
+/// The mounts of a process, in their order. Of a line that cannot be parsed nothing is known.
 #[derive(Debug, Default)]
 pub struct MountTable {
-    text: String,
+    mounts: Vec<Mount>,
+    by_id: HashMap<u64, usize>,
 }
 
 impl MountTable {
     /// Takes the bytes of a mountinfo file.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Self {
-        Self { text: String::from_utf8_lossy(bytes).into_owned() }
+        let mut table = Self::default();
+        bytes.split(|byte| *byte == b'\n').for_each(|line| table.take(line, &|_| true));
+        table
+    }
+
+    /// Reads an open mountinfo file line by line, and keeps the mounts that are wanted.
+    ///
+    /// Errors: those of read(2).
+    pub fn read(file: impl AsFd, wanted: &dyn Fn(&Mount) -> bool) -> Result<Self, Errno> {
+        let mut table = Self::default();
+        pieces(file, b'\n', MAX_BYTES, &mut |line| table.take(line, wanted))?;
+        Ok(table)
+    }
+
+    fn take(&mut self, line: &[u8], wanted: &dyn Fn(&Mount) -> bool) {
+        if let Some((id, mount)) = parse(line).filter(|(_, mount)| wanted(mount)) {
+            self.by_id.entry(id).or_insert(self.mounts.len());
+            self.mounts.push(mount);
+        }
     }
 
     /// The mount with this id; `None` if it is not there or its line cannot be parsed.
     #[must_use]
     pub fn by_id(&self, id: u64) -> Option<Mount> {
-        let prefix = format!("{id} ");
-        let line = self.text.lines().find(|line| line.starts_with(&prefix))?;
-        Mount::try_from(MountInfo::from_line(line).ok()?).ok()
+        self.by_id.get(&id).and_then(|index| self.mounts.get(*index)).cloned()
     }
 
-    /// The mounts of one filesystem type or with a word in their mount point.
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Mount> {
+        self.mounts.iter()
+    }
+
+    /// The mounts with a word in their mount point.
     pub fn matching<'a>(&'a self, word: &'a str) -> impl Iterator<Item = Mount> + 'a {
-        let lines = self.text.lines().filter(move |line| line.contains(word));
-        lines.filter_map(|line| Mount::try_from(MountInfo::from_line(line).ok()?).ok())
+        let holds = move |mount: &&Mount| {
+            let point = mount.mount_point.as_os_str().as_encoded_bytes();
+            word.is_empty() || point.windows(word.len()).any(|part| part == word.as_bytes())
+        };
+        self.mounts.iter().filter(holds).cloned()
     }
 
     /// Whether procfs is mounted more than once, so that one of them may be another PID
     /// namespace's. Binds of one mount, as container engines make them, count once.
     #[must_use]
     pub fn holds_several_procfs(&self) -> bool {
-        let lines = self.text.lines().filter(|line| line.contains(" - proc "));
-        let mut devices = lines.map(|line| line.split(' ').nth(2));
+        let mut devices = self.mounts.iter().filter(|mount| mount.kind == "proc").map(|mount| mount.device);
         let first = devices.next();
         devices.any(|device| Some(device) != first)
     }
@@ -80,9 +120,9 @@ impl MountTable {
     /// The mount that a path of this table's process lies on, by the longest mount point.
     #[must_use]
     pub fn by_path(&self, path: &Path) -> Option<Mount> {
-        let mounts = self.matching("").filter(|mount| path.starts_with(&mount.mount_point));
+        let mounts = self.mounts.iter().filter(|mount| path.starts_with(&mount.mount_point));
         // The last of equals covers the ones before it.
-        mounts.max_by_key(|mount| mount.mount_point.as_os_str().len())
+        mounts.max_by_key(|mount| mount.mount_point.as_os_str().len()).cloned()
     }
 }
 
@@ -101,28 +141,9 @@ pub struct ProcMount {
 ///
 /// Errors: those of read(2); `EFBIG` for a line or a file that no kernel writes.
 pub fn proc_mount(mountinfo: impl AsFd) -> Result<Option<ProcMount>, Errno> {
-    let (mut found, mut rest) = (None, Vec::new());
-    let mut total = 0_usize;
-    loop {
-        let mut chunk = Vec::with_capacity(CHUNK_BYTES);
-        let count = match rustix::io::read(&mountinfo, rustix::buffer::spare_capacity(&mut chunk)) {
-            Ok(count) => count,
-            Err(Errno::INTR) => continue,
-            Err(errno) => return Err(errno),
-        };
-        total = total.saturating_add(count);
-        rest.extend_from_slice(&chunk);
-        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = rest.drain(..=end).collect();
-            found = on_proc(&line).or(found);
-        }
-        if count == 0 {
-            return Ok(on_proc(&rest).or(found));
-        }
-        if rest.len() > MAX_LINE_BYTES || total > MAX_MOUNTINFO_BYTES {
-            return Err(Errno::FBIG);
-        }
-    }
+    let mut found = None;
+    pieces(mountinfo, b'\n', MAX_BYTES, &mut |line| found = on_proc(line).or(found))?;
+    Ok(found)
 }
 
 /// The mount of a line if its mount point is /proc. Fields three to five are device, root and
@@ -139,20 +160,28 @@ fn on_proc(line: &[u8]) -> Option<ProcMount> {
     Some(ProcMount { device, whole_procfs: kind == b"proc" && root == b"/" })
 }
 
-impl TryFrom<MountInfo> for Mount {
-    type Error = ();
+/// `36 35 98:0 /root /mnt rw,noatime master:1 - ext4 /dev/root rw,errors=continue`
+fn parse(line: &[u8]) -> Option<(u64, Mount)> {
+    let mut fields = line.split(|byte| *byte == b' ');
+    let mut field = || fields.next();
+    let id = text(field()?)?.parse().ok()?;
+    let _parent: u64 = text(field()?)?.parse().ok()?;
+    let (major, minor) = text(field()?)?.split_once(':')?;
+    let device = (major.parse().ok()?, minor.parse().ok()?);
+    let (root, mount_point) = (unescape(field()?), unescape(field()?));
+    let _options = field()?;
+    // Optional fields, as many as there are.
+    while field()? != b"-" {}
+    let kind = String::from_utf8_lossy(field()?).into_owned();
+    let _source = field()?;
+    let options = field().unwrap_or_default().split(|byte| *byte == b',');
+    let mut hidepid = options.filter_map(|option| option.strip_prefix(b"hidepid="));
+    let hides_processes = kind == "proc" && hidepid.any(|mode| mode != b"0" && mode != b"off");
+    Some((id, Mount { device, root, mount_point, kind, hides_processes }))
+}
 
-    fn try_from(info: MountInfo) -> Result<Self, ()> {
-        let (major, minor) = info.majmin.split_once(':').ok_or(())?;
-        let hidepid = info.super_options.get("hidepid").and_then(Option::as_deref);
-        Ok(Self {
-            device: (major.parse().map_err(|_| ())?, minor.parse().map_err(|_| ())?),
-            root: unescape(info.root.as_bytes()),
-            mount_point: unescape(info.mount_point.as_os_str().as_encoded_bytes()),
-            hides_processes: info.fs_type == "proc" && hidepid.is_some_and(|mode| mode != "0" && mode != "off"),
-            kind: info.fs_type,
-        })
-    }
+fn text(field: &[u8]) -> Option<&str> {
+    std::str::from_utf8(field).ok()
 }
 
 /// Undoes the octal escapes (`\040`) of the kernel's seq_path().
@@ -198,6 +227,21 @@ mod tests {
         assert_eq!(read(&format!("{base}26 25 0:60 / /proc rw - tmpfs - rw\n")), Some(((0, 60), false)));
         assert_eq!(read("1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 0:24 / /host/proc rw - proc proc rw\n"), None);
         assert_eq!(read("/proc\n - /proc - \n"), None);
+    }
+
+    #[test]
+    fn a_filesystem_that_nobody_listed_has_a_server() {
+        let kinds = |kind: &str, point: &str| {
+            let line = format!("36 35 0:9 / {point} rw - {kind} source rw\n");
+            MountTable::new(line.as_bytes()).by_id(36).unwrap().has_server()
+        };
+        for kind in ["nfs4", "fuse", "fuse.sshfs", "cifs", "9p", "virtiofs", "autofs", "x"] {
+            assert!(kinds(kind, "/mnt"), "{kind}");
+        }
+        for kind in ["ext4", "tmpfs", "overlay", "proc", "zfs"] {
+            assert!(!kinds(kind, "/mnt"), "{kind}");
+        }
+        assert!(!kinds("autofs", BINFMT));
     }
 
     #[test]

@@ -26,7 +26,8 @@ pub fn survive_file_size_limit() -> io::Result<()> {
 }
 
 /// Whether a signal is ignored by this process; `None` without /proc.
-fn is_ignored(signal: i32) -> Option<bool> {
+#[must_use]
+pub fn is_ignored(signal: i32) -> Option<bool> {
     let status = Dir::open_root(Path::new("/proc/self")).ok()?.read_file(b"status", 64 * 1024).ok()?.1;
     ignored_in(&status, signal)
 }

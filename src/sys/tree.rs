@@ -361,6 +361,39 @@ pub(crate) fn read_to_end(fd: impl AsFd, limit: u64) -> Result<Option<Vec<u8>>, 
     read_sized(fd, None, limit)
 }
 
+/// Reads a file of any size piece by piece, without keeping it: what stands between two
+/// separators, and after the last. `each` is not called for a piece that is longer than a mebibyte.
+///
+/// Errors: those of read(2); `EFBIG` for a piece that is too long, or more than `limit` bytes.
+pub(crate) fn pieces(file: impl AsFd, separator: u8, limit: u64, each: &mut dyn FnMut(&[u8])) -> Result<(), Errno> {
+    const PIECE: usize = 1024 * 1024;
+    let (mut rest, mut total) = (Vec::new(), 0_u64);
+    let mut chunk = vec![0; 64 * 1024];
+    loop {
+        let count = match rustix::io::read(&file, chunk.as_mut_slice()) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(Errno::INTR) => continue,
+            Err(errno) => return Err(errno),
+        };
+        let mut pieces = chunk.get(..count).unwrap_or_default().split(|byte| *byte == separator);
+        rest.extend_from_slice(pieces.next().unwrap_or_default());
+        for piece in pieces {
+            each(&rest);
+            rest.clear();
+            rest.extend_from_slice(piece);
+        }
+        total += count as u64;
+        if rest.len() > PIECE || total > limit {
+            return Err(Errno::FBIG);
+        }
+    }
+    if !rest.is_empty() {
+        each(&rest);
+    }
+    Ok(())
+}
+
 /// What is read at once, where the size is not known.
 const CHUNK: usize = 4096;
 
