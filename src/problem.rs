@@ -1,6 +1,8 @@
 //! What could not be looked at, and why, as values. [`crate::words`] puts them into sentences.
 
+use crate::discover::OpenError;
 use crate::evidence::VantageWhy;
+use crate::process::credentials::NoAuthority;
 use rustix::io::Errno;
 use std::path::PathBuf;
 
@@ -16,8 +18,6 @@ pub struct Problem {
 /// What was tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Act {
-    /// Opening a root.
-    OpenRoot,
     /// Starting the thread that walks a root.
     StartThread,
     /// Looking at a lock.
@@ -35,6 +35,15 @@ pub enum Cause {
         act: Act,
         /// What the kernel said.
         errno: Errno,
+    },
+    /// A root cannot be opened.
+    Root(OpenError),
+    /// A running OpenClaw names places, and it cannot be told with whose authority.
+    Authority {
+        /// Its name (`comm`), raw.
+        program: String,
+        /// Why.
+        why: NoAuthority,
     },
     /// A symbolic link leads away from where locks would be.
     Link,

@@ -6,7 +6,7 @@
 //! its name if it is a common program's. Sentences are made later, from what is redacted here: a
 //! foreign name can only stand in a field, and the compiler lists the fields of each cause.
 
-use crate::discover::version_of;
+use crate::discover::{OpenError, version_of};
 use crate::evidence::{ForeignKernel, LockFacts, Nested, NotSole, Reach, SoleAccess, VantageWhy};
 use crate::family;
 use crate::problem::{Cause, WhoRunsUnknown};
@@ -196,10 +196,15 @@ impl Pseudonyms {
 
     fn cause(&mut self, cause: &mut Cause) {
         match cause {
-            Cause::Environment { program } => *program = self.program(program),
+            Cause::Environment { program } | Cause::Authority { program, .. } => *program = self.program(program),
+            Cause::Root(OpenError::ForeignLink { link, target }) => {
+                *link = self.path(link);
+                *target = self.path(target);
+            }
             Cause::WhoRuns(WhoRunsUnknown::NotSeen(seen)) => self.seen(seen),
             Cause::WhoRuns(WhoRunsUnknown::TookTooLong)
             | Cause::System { .. }
+            | Cause::Root(OpenError::System(_) | OpenError::Authority(_))
             | Cause::Link
             | Cause::NoHeadway { .. }
             | Cause::HomesTookTooLong => {}

@@ -4,11 +4,15 @@
 //! what became of every lock. Called by the command line and by tests. Removes only with a
 //! [`Warrant`], one lock at a time, and stops between two locks when told to.
 
+use crate::discover::{OpenError, RootReport};
 use crate::family::Form;
 use crate::plan::{Allowed, Intent, Left, plan};
+use crate::problem::{Cause, Problem};
+use crate::quote::shell_word;
 use crate::receipt::Receipt;
 use crate::remove::{Outcome, OutcomeKind, Removal};
 use crate::scan::{JudgedLock, Scan, Session};
+use crate::sys::authority::Authority;
 use crate::warrant::{Basis, Warrant};
 use rustix::io::Errno;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -219,43 +223,37 @@ impl Act<'_, '_> {
         if let Some(why) = &self.receipt_failed {
             return Outcome::new(OutcomeKind::Refused, why.clone());
         }
-        let root = self.scan.roots.get(lock.found.root);
-        let through_process = root.is_some_and(|root| root.spec.via.is_some());
-        let root = match root.map(|root| self.session.open_root(root)) {
-            Some(Ok(root)) => root,
-            Some(Err(Errno::NOENT | Errno::SRCH)) if through_process => {
-                let why = "the process through which it was reached has exited; run again";
-                return Outcome::new(OutcomeKind::Changed, why);
-            }
-            Some(Err(Errno::NOENT)) => return Outcome::new(OutcomeKind::AlreadyGone, "its root is not there any more"),
-            Some(Err(Errno::STALE)) | None => {
-                return Outcome::new(OutcomeKind::Changed, "another directory stands at its root now");
-            }
-            Some(Err(errno)) => {
-                let why = format!("cannot open its root again: {}", crate::sys::words(errno));
-                return Outcome::new(OutcomeKind::Failed, why);
-            }
+        let Some(root) = self.scan.roots.get(lock.found.root) else {
+            return Outcome::new(OutcomeKind::Changed, "its root is not known any more");
         };
         let began = Instant::now();
         let session = &*self.session;
+        let patience = self.patience.min(TURN_LIMIT);
         let mut receipt = self.receipt.as_deref_mut();
         let mut receipt_failed = None;
-        let outcome = Removal {
-            lock: &lock.found,
-            warrant,
-            patience: self.patience.min(TURN_LIMIT),
-            judge_again: &mut |reading| session.judge_again(lock, reading),
-            about_to: &mut |reading| {
-                let Some(receipt) = receipt.as_deref_mut() else { return Ok(()) };
-                receipt.intent(lock, reading, warrant.basis()).map_err(|error| {
-                    let why = no_receipt(&error);
-                    receipt_failed = Some(why.clone());
-                    why
-                })
-            },
-            at: &mut |_| {},
-        }
-        .run(&root);
+        let removed = session.in_root(root, |dir, taken| {
+            let removal = Removal {
+                lock: &lock.found,
+                warrant,
+                patience,
+                // Evidence is read with our own rights, and the lock is removed with its namer's.
+                judge_again: &mut |reading| taken.as_ourselves(|| session.judge_again(lock, reading)),
+                about_to: &mut |reading| {
+                    let Some(receipt) = receipt.as_deref_mut() else { return Ok(()) };
+                    receipt.intent(lock, reading, warrant.basis()).map_err(|error| {
+                        let why = no_receipt(&error);
+                        receipt_failed = Some(why.clone());
+                        why
+                    })
+                },
+                at: &mut |_| {},
+            };
+            removal.run(dir)
+        });
+        let outcome = match removed {
+            Ok(outcome) => as_its_namer(outcome, root),
+            Err(error) => not_opened(&error, root),
+        };
         if outcome.kind == OutcomeKind::Busy {
             self.patience = self.patience.saturating_sub(began.elapsed());
         }
@@ -277,6 +275,40 @@ impl Act<'_, '_> {
             _ => outcome,
         }
     }
+}
+
+/// What became of a lock whose root could not be opened again.
+fn not_opened(error: &OpenError, root: &RootReport) -> Outcome {
+    let errno = match error {
+        OpenError::System(errno) => *errno,
+        OpenError::Authority(_) | OpenError::ForeignLink { .. } => {
+            let problem = Problem { path: root.path.clone(), cause: Cause::Root(error.clone()) };
+            return Outcome::new(OutcomeKind::Refused, format!("{}; {}", problem.cause(), problem.next_step()));
+        }
+    };
+    match errno {
+        Errno::NOENT | Errno::SRCH if root.spec.via.is_some() => {
+            Outcome::new(OutcomeKind::Changed, "the process through which it was reached has exited; run again")
+        }
+        Errno::NOENT => Outcome::new(OutcomeKind::AlreadyGone, "its root is not there any more"),
+        Errno::STALE => Outcome::new(OutcomeKind::Changed, "another directory stands at its root now"),
+        errno => {
+            let why = format!("cannot open its root again: {}", crate::sys::words(errno));
+            Outcome::new(OutcomeKind::Failed, why)
+        }
+    }
+}
+
+/// Says as whom a removal failed, where that was not as ourselves.
+fn as_its_namer(mut outcome: Outcome, root: &RootReport) -> Outcome {
+    if let (OutcomeKind::Failed | OutcomeKind::Refused, Authority::Of(ids)) = (outcome.kind, &root.spec.authority) {
+        outcome.detail.push_str(&format!(
+            "; this was done as uid {}, who named the place: give {} as a PATH to do it as yourself",
+            ids.uid,
+            shell_word(&root.path)
+        ));
+    }
+    outcome
 }
 
 fn not_attempted() -> Outcome {

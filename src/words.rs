@@ -3,10 +3,11 @@
 //! In: the causes that other modules give as values. Out: text. Pure; the caller prints, colours
 //! and sanitises. [`crate::explain`] has the words for verdicts.
 
-use crate::discover::{Named, Origin};
+use crate::discover::{Named, OpenError, Origin};
 use crate::evidence::{ForeignKernel, InitialBy, Nested, NotSole, VantageWhy};
 use crate::hold::Untold;
 use crate::problem::{Act, Cause, Problem, WhoRunsUnknown};
+use crate::process::credentials::NoAuthority;
 use crate::quote::shell_word;
 use crate::release::spans;
 use crate::scan::{Blocks, NotBlocking};
@@ -167,18 +168,28 @@ impl Problem {
         match &self.cause {
             Cause::System { act, errno } => {
                 let act = match act {
-                    Act::OpenRoot => "cannot open the root",
                     Act::StartThread => "cannot start a thread for the root",
                     Act::LookAtLock => "cannot look at the lock",
                     Act::ListDirectory => "cannot list the directory",
                 };
-                let said = match *errno {
-                    // “Invalid cross-device link” is what the kernel calls a mount that it was told
-                    // not to enter.
-                    Errno::XDEV => "another filesystem is mounted on it".to_owned(),
-                    errno => words(errno),
+                format!("{act}: {}", said(*errno))
+            }
+            Cause::Root(OpenError::System(errno)) => format!("cannot open the root: {}", said(*errno)),
+            Cause::Root(OpenError::Authority(errno)) => {
+                format!("it was named by another user, and this run cannot look at it as that user: {}", words(*errno))
+            }
+            Cause::Root(OpenError::ForeignLink { link, target }) => format!(
+                "the symbolic link {} on the way is not its directory's owner's; it leads to {}",
+                shell_word(link),
+                shell_word(target)
+            ),
+            Cause::Authority { program, why } => {
+                let why = match why {
+                    NoAuthority::Unreadable(errno) => format!("its user cannot be read: {}", words(*errno)),
+                    NoAuthority::MixedIds => "it runs with several user or group ids".to_owned(),
+                    NoAuthority::Unmapped => "its user is outside our user namespace".to_owned(),
                 };
-                format!("{act}: {said}")
+                format!("{program} names places, but {why}: they were not looked at")
             }
             Cause::Link => "a symbolic link leads to another directory, which was not looked at".to_owned(),
             Cause::NoHeadway { seconds } => format!("no answer from its filesystem for {seconds} s"),
@@ -201,7 +212,11 @@ impl Problem {
     #[must_use]
     pub fn next_step(&self) -> &'static str {
         match &self.cause {
-            Cause::System { errno, .. } => remedy(*errno),
+            Cause::System { errno, .. } | Cause::Root(OpenError::System(errno)) => remedy(*errno),
+            Cause::Root(OpenError::Authority(_) | OpenError::ForeignLink { .. }) => {
+                "give it as a PATH, by its real name, to look at it as yourself"
+            }
+            Cause::Authority { .. } => GIVE_PATHS,
             Cause::Link => "give the directory that it leads to as a PATH of its own",
             Cause::NoHeadway { .. } => {
                 "see whether the server behind that mount is alive; umount -l takes a dead one away"
@@ -210,6 +225,14 @@ impl Problem {
             Cause::WhoRuns(WhoRunsUnknown::TookTooLong) | Cause::HomesTookTooLong => GIVE_PATHS,
             Cause::Environment { .. } => "run it as root, or as the user of that process",
         }
+    }
+}
+
+fn said(errno: Errno) -> String {
+    match errno {
+        // “Invalid cross-device link” is what the kernel calls a mount that it was told not to enter.
+        Errno::XDEV => "another filesystem is mounted on it".to_owned(),
+        errno => words(errno),
     }
 }
 

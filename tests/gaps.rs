@@ -109,7 +109,7 @@ impl Ground {
         let scan: Scan = session.scan(&mut |_| {});
         assert_eq!(scan.locks.len(), 1, "{:?}", scan.problems);
         let lock = &scan.locks[0];
-        let root = session.open_root(&scan.roots[lock.found.root]).unwrap();
+        let root = scan.roots[lock.found.root].spec.start(None).unwrap().open().unwrap();
         let warrant =
             Warrant::new(lock.found.family, &lock.verdict, None, Basis::Yes).expect("proven, or likely stale");
         before();
@@ -117,7 +117,7 @@ impl Ground {
             patience: std::time::Duration::from_secs(2),
             lock: &lock.found,
             warrant: &warrant,
-            judge_again: &mut |reading| judge(&session, lock, reading),
+            judge_again: &mut |reading| Ok(judge(&session, lock, reading)),
             about_to: &mut |_| Ok(()),
             at,
         }

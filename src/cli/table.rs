@@ -121,17 +121,18 @@ fn healthy_line(scan: &Scan, summary: &Summary) -> String {
     let seen = scan.processes.map(|seen| format!("; {} seen", count_processes(seen))).unwrap_or_default();
     // Every machine has these, with OpenClaw or without.
     let everybodys = |root: &&RootReport| matches!(root.spec.kind, RootKind::Temp | RootKind::Config);
-    let places = match (scan.roots.as_slice(), scan.roots.iter().all(|root| everybodys(&root))) {
-        (_, true) if summary.locks == 0 && summary.problems > 0 => {
-            return "No locks found, but some may be missed".to_owned();
-        }
-        (_, true) if summary.locks == 0 => {
-            let places = count(scan.absent.len(), "place");
-            return format!("Nothing stale: none of the {places} where OpenClaw keeps its locks exists here{seen}");
-        }
-        ([root], _) => visible_path(&root.path),
-        (roots, _) => count(roots.len(), "root"),
-    };
+    let places =
+        match (scan.listed_roots().collect::<Vec<_>>().as_slice(), scan.roots.iter().all(|root| everybodys(&root))) {
+            (_, true) if summary.locks == 0 && summary.problems > 0 => {
+                return "No locks found, but some may be missed".to_owned();
+            }
+            (_, true) if summary.locks == 0 => {
+                let places = count(scan.absent.len(), "place");
+                return format!("Nothing stale: none of the {places} where OpenClaw keeps its locks exists here{seen}");
+            }
+            ([root], _) => visible_path(&root.path),
+            _ => count(scan.listed_roots().count(), "root"),
+        };
     match (summary.locks, summary.problems) {
         (0, 0) => format!("Nothing stale: no locks in {places}{seen}"),
         (0, _) => format!("No locks found in {places}, but some may be missed{seen}"),

@@ -8,13 +8,15 @@
 //! What a thread finds it leaves in a queue, and wakes nobody: a wake for each of ten thousand
 //! locks costs as much as reading them.
 
-use super::root::{RootKind, RootSpec};
+use super::root::{OpenError, RootKind, RootSpec};
 use super::walk::{Event, FoundLock, Walk, problem};
 use super::{Idle, LookAlike, Origin, places};
 use crate::problem::{Act, Cause, Problem};
 use crate::process::proc_dir::ProcDir;
+use crate::record::Record;
+use crate::sys::authority::Authority;
 use crate::sys::filesystem::Filesystem;
-use crate::sys::tree::Meta;
+use crate::sys::tree::{Dir, Meta};
 use rustix::io::Errno;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -42,6 +44,8 @@ pub struct RootReport {
     pub spec: RootSpec,
     /// Everybody else who named it.
     pub also: Vec<Origin>,
+    /// Another root is the same directory, and was named by somebody with other rights; listed once.
+    pub repeats: bool,
     /// Its identity, once it was opened.
     pub meta: Option<Meta>,
     /// Its filesystem, once it was opened.
@@ -96,8 +100,9 @@ struct Opened {
     filesystem: Option<Filesystem>,
 }
 
-/// A directory by device and inode, and the one name in it, if only that was asked for.
-type Claim = ((u32, u32), u64, Option<OsString>);
+/// A directory by device and inode, the one name in it, if only that was asked for, and as whom
+/// it is looked at.
+type Claim = ((u32, u32), u64, Option<OsString>, Authority);
 
 /// A name in a directory by device and inode. Not the inode that the name stands for: a file
 /// with two names holds two gateways up.
@@ -236,9 +241,11 @@ impl Collector {
             Message::Opened(root, opened) => {
                 let Opened { spec, real_path, meta, filesystem } = *opened;
                 let path = spec.shown_path(&self.shared.proc_path);
+                let repeats = self.add_namer(&meta, &spec);
+                let also = Vec::new();
                 self.set_report(
                     root,
-                    Some(RootReport { path, real_path, spec, also: Vec::new(), meta: Some(meta), filesystem }),
+                    Some(RootReport { path, real_path, spec, also, repeats, meta: Some(meta), filesystem }),
                 );
             }
             Message::Unopened(root, problem) => {
@@ -254,9 +261,7 @@ impl Collector {
             }
             Message::Absent(root) => self.findings.absent.extend(self.shared.specs.get(root).cloned()),
             Message::Walk(Event::Lock(found)) => {
-                if self.is_new(&found.guarded, found.below.file_name()) {
-                    self.findings.locks.push(*found);
-                }
+                self.take_lock(*found);
             }
             Message::Walk(Event::LookAlike(look_alike, directory)) => {
                 if self.is_new(&directory, look_alike.path.file_name()) {
@@ -272,6 +277,32 @@ impl Collector {
             Message::Walk(Event::Vanished) => self.findings.vanished += 1,
             Message::Started(root) => self.running.push(Running { root, headway: 0, since: Instant::now() }),
             Message::Done(root) => self.running.retain(|running| running.root != root),
+        }
+    }
+
+    /// Whether this directory is listed already; who named it again is added there.
+    fn add_namer(&mut self, meta: &Meta, spec: &RootSpec) -> bool {
+        let same = |report: &&mut RootReport| {
+            report.meta.is_some_and(|listed| listed.same_file(meta)) && report.spec.only == spec.only
+        };
+        let Some(listed) = self.reports.iter_mut().flatten().find(same) else { return false };
+        if listed.spec.origin != spec.origin && !listed.also.contains(&spec.origin) {
+            listed.also.push(spec.origin);
+        }
+        true
+    }
+
+    /// Takes a lock, unless another root has it: then the one whose record could be read stays.
+    fn take_lock(&mut self, found: FoundLock) {
+        if self.is_new(&found.guarded, found.below.file_name()) {
+            return self.findings.locks.push(found);
+        }
+        let is_same = |known: &&mut FoundLock| known.guarded.same_file(&found.guarded) && known.name() == found.name();
+        let unreadable = |lock: &FoundLock| lock.reading.record == Record::Unreadable;
+        if !unreadable(&found)
+            && let Some(known) = self.findings.locks.iter_mut().filter(|known| unreadable(known)).find(is_same)
+        {
+            *known = found;
         }
     }
 
@@ -315,6 +346,7 @@ impl Collector {
             real_path: None,
             spec: spec.clone(),
             also: Vec::new(),
+            repeats: false,
             meta: None,
             filesystem: None,
         })
@@ -357,27 +389,39 @@ impl Collector {
 }
 
 fn walk_root(shared: &Shared, index: usize) {
-    let (Some(spec), Some(headway)) = (shared.specs.get(index), shared.headway.get(index)) else { return };
-    let shown = spec.shown_path(&shared.proc_path);
-    let opened = spec.open(shared.proc.as_deref()).and_then(|root| {
-        let (spec, root) = match spec.lock_behind(&root) {
-            Some(lock) => (Cow::Owned(lock.clone()), lock.open(shared.proc.as_deref())?),
-            None => (Cow::Borrowed(spec), root),
-        };
-        Ok((spec, root.meta()?, root))
+    let Some(spec) = shared.specs.get(index) else { return };
+    let walked = spec.start(shared.proc.as_deref()).and_then(|start| {
+        // What led here decides as whom it is looked at, now and when a lock is removed.
+        let spec = RootSpec { authority: start.authority().clone(), ..spec.clone() };
+        start.with(|root, _| walk_opened(shared, index, &spec, root))?.map_err(OpenError::System)
     });
-    let (spec, meta, root) = match opened {
-        Ok(opened) => opened,
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::SRCH) if !spec.required => {
-            return shared.tell([Message::Absent(index)]);
+    match walked {
+        Ok(()) => {}
+        Err(OpenError::System(Errno::NOENT | Errno::NOTDIR | Errno::SRCH)) if !spec.required => {
+            shared.tell([Message::Absent(index)]);
         }
-        Err(errno) => {
-            return shared.tell([Message::Unopened(index, problem(shown, Act::OpenRoot, errno))]);
+        Err(error) => {
+            let path = spec.shown_path(&shared.proc_path);
+            shared.tell([Message::Unopened(index, Problem { path, cause: Cause::Root(error) })]);
         }
+    }
+}
+
+/// Walks an open root, as whoever named it.
+fn walk_opened(shared: &Shared, index: usize, spec: &RootSpec, root: Dir) -> Result<(), Errno> {
+    let Some(headway) = shared.headway.get(index) else { return Ok(()) };
+    let (spec, root) = match spec.lock_behind(&root) {
+        Some(lock) => {
+            let parent = Dir::open_no_link(&lock.path)?;
+            (Cow::Owned(lock), parent)
+        }
+        None => (Cow::Borrowed(spec), root),
     };
+    let meta = root.meta()?;
     let first = {
         let mut claimed = shared.claimed.lock().unwrap_or_else(PoisonError::into_inner);
-        *claimed.entry((meta.device, meta.inode, spec.only.clone())).or_insert(index)
+        let claim = (meta.device, meta.inode, spec.only.clone(), spec.authority.clone());
+        *claimed.entry(claim).or_insert(index)
     };
     let shown = spec.shown_path(&shared.proc_path);
     if first == index {
@@ -388,7 +432,7 @@ fn walk_root(shared: &Shared, index: usize) {
         shared.tell([Message::SameAs(index, first)]);
         // Walked already, unless this one looks deeper; what is found twice is told once.
         if shared.specs.get(first).is_none_or(|first| first.covers(&spec)) {
-            return;
+            return Ok(());
         }
     }
     let has = |name: &&str| root.meta_of(name.as_bytes()).is_ok();
@@ -399,4 +443,5 @@ fn walk_root(shared: &Shared, index: usize) {
         headway.fetch_add(1, Ordering::Relaxed);
     };
     walk.run(&alive, &|event| shared.tell([Message::Walk(event)]));
+    Ok(())
 }

@@ -5,6 +5,7 @@
 //! Follows no symbolic link below a root, waits for no dead mount, judges nothing.
 
 mod gather;
+mod led;
 pub mod lock;
 mod origin;
 pub mod places;
@@ -13,7 +14,7 @@ mod walk;
 
 pub use gather::{Findings, Progress, RootReport, gather};
 pub use origin::{Named, Origin};
-pub use root::{RootKind, RootSpec};
+pub use root::{OpenError, RootKind, RootSpec, Start};
 pub use walk::FoundLock;
 pub(crate) use walk::version_of;
 

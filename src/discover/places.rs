@@ -12,6 +12,7 @@ use super::origin::{Named, Origin};
 use super::root::RootKind::{Config, Package as InPackage, Stage, State, Temp};
 use super::root::RootSpec;
 use crate::process::roots::{PACKAGE_PLACES, Package, Running};
+use crate::sys::authority::{Authority, Ids};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -135,6 +136,16 @@ pub fn in_home(home: &Path, origin: Origin) -> Vec<RootSpec> {
     roots
 }
 
+/// The places in another user's home directory, looked at as that user.
+#[must_use]
+pub fn in_users_home(home: &UsersHome, origin: Origin) -> Vec<RootSpec> {
+    let is_own = home.ids.uid == rustix::process::geteuid().as_raw();
+    let authority = if is_own { Authority::Own } else { Authority::of(home.ids.clone()) };
+    let mut roots = in_home(&home.path, origin);
+    roots.iter_mut().for_each(|root| root.authority.clone_from(&authority));
+    roots
+}
+
 /// A state dir, and the stage root in it: that one may be a volume of its own, or a link to one.
 fn state_dir(dir: PathBuf, origin: Origin) -> [RootSpec; 2] {
     [RootSpec::place(Stage, dir.join(STAGE_NAME), origin), RootSpec::place(State, dir, origin)]
@@ -169,6 +180,7 @@ pub fn package_places(home: Option<&Path>) -> Vec<PathBuf> {
 /// The places that a running OpenClaw uses, reached through its own root directory.
 #[must_use]
 pub fn of_running(process: &Running) -> Vec<RootSpec> {
+    let Ok(authority) = &process.authority else { return Vec::new() };
     let of = |named| Origin { named, process: Some(process.pid) };
     let via = (!process.same_mounts).then_some(process.pid);
     // What may not be read names nothing: not even the temp directory, which lies behind a root
@@ -191,6 +203,7 @@ pub fn of_running(process: &Running) -> Vec<RootSpec> {
     }
     for root in &mut roots {
         root.via = via;
+        root.authority.clone_from(authority);
     }
     // OpenClaw resolves a relative path against its working directory.
     for root in roots.iter_mut().filter(|root| !root.path.is_absolute()) {
@@ -199,17 +212,24 @@ pub fn of_running(process: &Running) -> Vec<RootSpec> {
     roots
 }
 
+/// A home directory of passwd(5), and whose it is there. Not the owner of the directory: that one
+/// may have been given away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsersHome {
+    /// The directory.
+    pub path: PathBuf,
+    /// The user's ids; no supplementary groups.
+    pub ids: Ids,
+}
+
 /// The home directories of passwd(5), for `--all-users`.
 #[must_use]
-pub fn homes(passwd: &[u8]) -> Vec<PathBuf> {
-    let lines = passwd.split(|byte| *byte == b'\n');
-    let mut homes: Vec<PathBuf> = lines
-        .filter_map(|line| line.split(|byte| *byte == b':').nth(5))
-        .filter(|home| home.starts_with(b"/") && *home != b"/" && *home != b"/nonexistent")
-        .map(path)
-        .collect();
-    homes.sort();
-    homes.dedup();
+pub fn homes(passwd: &[u8]) -> Vec<UsersHome> {
+    let real = |home: &UsersHome| !["/", "/nonexistent"].contains(&home.path.to_str().unwrap_or_default());
+    let mut homes: Vec<UsersHome> = users(passwd).filter(real).collect();
+    homes.sort_by(|one, other| one.path.cmp(&other.path));
+    // A home that several users share is the first one's: less rights than all of theirs.
+    homes.dedup_by(|one, other| one.path == other.path);
     homes
 }
 
@@ -239,12 +259,17 @@ pub(crate) fn names_state_dir(dir: &Path) -> bool {
 
 /// The home directory of a user in passwd(5).
 #[must_use]
-pub fn home_of(passwd: &[u8], uid: u32) -> Option<PathBuf> {
-    let uid = uid.to_string();
+pub fn home_of(passwd: &[u8], uid: u32) -> Option<UsersHome> {
+    users(passwd).find(|home| home.ids.uid == uid)
+}
+
+fn users(passwd: &[u8]) -> impl Iterator<Item = UsersHome> {
     let entries = passwd.split(|byte| *byte == b'\n').map(|line| line.split(|byte| *byte == b':').collect::<Vec<_>>());
-    let mut homes =
-        entries.filter(|entry| entry.get(2) == Some(&uid.as_bytes())).filter_map(|entry| entry.get(5).copied());
-    homes.next().filter(|home| home.starts_with(b"/")).map(path)
+    entries.filter_map(|entry| {
+        let id = |at: usize| std::str::from_utf8(entry.get(at)?).ok()?.parse().ok();
+        let home = entry.get(5).filter(|home| home.starts_with(b"/"))?;
+        Some(UsersHome { path: path(home), ids: Ids { uid: id(2)?, gid: id(3)?, groups: Vec::new() } })
+    })
 }
 
 fn expand(value: &[u8], home: Option<&Path>) -> PathBuf {
@@ -327,13 +352,15 @@ mod tests {
     #[test]
     fn a_users_home_is_found_by_uid() {
         let passwd = b"root:x:0:0:root:/root:/bin/sh\nu:x:1000:1000:,,,:/home/u:/bin/sh\nbroken:x:7\n";
-        assert_eq!(home_of(passwd, 1000), Some("/home/u".into()));
+        let home = home_of(passwd, 1000).unwrap();
+        assert_eq!((home.path, home.ids.uid, home.ids.gid), ("/home/u".into(), 1000, 1000));
         assert_eq!(home_of(passwd, 7), None);
     }
 
     #[test]
     fn homes_are_the_sixth_field() {
         let passwd = b"root:x:0:0:root:/root:/bin/sh\nnobody:x:1:1::/nonexistent:/bin/false\nbroken\nx:x:2:2::/root:\n";
-        assert_eq!(homes(passwd), [PathBuf::from("/root")]);
+        let homes: Vec<_> = homes(passwd).into_iter().map(|home| (home.path, home.ids.uid)).collect();
+        assert_eq!(homes, [(PathBuf::from("/root"), 0)]);
     }
 }

@@ -1,18 +1,21 @@
 //! One place to look in, before and after it is opened.
 
+use super::led::{Astray, follow};
 use super::origin::{Named, Origin};
 use crate::family::{Kind, STATE_PLACES, TEMP_PLACES, kind_of, leads_to_locks};
 use crate::process::proc_dir::ProcDir;
+use crate::sys::authority::{Authority, Taken};
 use crate::sys::tree::Dir;
 use rustix::fs::FileType;
 use rustix::io::Errno;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 /// Depth below an explicit PATH in which known lock names are looked for.
 pub(crate) const PATH_DEPTH: usize = 6;
 /// The lock of a configuration that has OpenClaw's own name for it.
 const DEFAULT_CONFIG_LOCK: &str = "openclaw.json.lock";
+const DEFAULT_CONFIG: &[u8] = b"openclaw.json";
 /// A stage root holds version directories, which hold locks.
 pub(crate) const STAGE_DEPTH: usize = 2;
 
@@ -43,6 +46,8 @@ pub struct RootSpec {
     pub via: Option<u32>,
     /// Who named it.
     pub origin: Origin,
+    /// With whose authority it is looked at and touched.
+    pub authority: Authority,
     /// What kind of place it is.
     pub kind: RootKind,
     /// How deep to look.
@@ -66,6 +71,7 @@ impl RootSpec {
             path: parent.unwrap_or(&absolute).to_owned(),
             via: None,
             origin: Named::Argument.into(),
+            authority: Authority::Own,
             kind: RootKind::Path,
             depth: if lock.is_some() { 1 } else { PATH_DEPTH },
             only: lock.map(ToOwned::to_owned),
@@ -78,7 +84,7 @@ impl RootSpec {
     pub(crate) fn lock_behind(&self, opened: &Dir) -> Option<Self> {
         let asks_for_directory = self.kind == RootKind::Path && self.only.is_none();
         let behind = Self::from_argument(&opened.kernel_path().filter(|_| asks_for_directory)?);
-        behind.only.is_some().then_some(behind)
+        behind.only.is_some().then(|| Self { authority: self.authority.clone(), ..behind })
     }
 
     /// A place of this kind that somebody else named.
@@ -89,18 +95,36 @@ impl RootSpec {
             RootKind::Stage | RootKind::Package => STAGE_DEPTH,
             RootKind::Config => 1,
         };
-        Self { path, via: None, origin, kind, depth, only: None, config: None, required: false }
+        Self {
+            path,
+            via: None,
+            origin,
+            authority: Authority::Own,
+            kind,
+            depth,
+            only: None,
+            config: None,
+            required: false,
+        }
     }
 
     /// What stands at a path in this root, by its name and type.
     pub(crate) fn kind_of(&self, path: &Path, file_type: FileType) -> Option<Kind> {
         let of_config = || {
-            let stem = path.file_name()?.as_encoded_bytes().strip_suffix(b".lock")?;
-            let is_config = self.config.as_ref().is_some_and(|config| config.as_encoded_bytes() == stem);
+            let name = path.file_name()?;
+            let is_config = self.config.as_ref().is_some_and(|config| is_lock_of(name, config));
             let by_default = path.with_file_name(DEFAULT_CONFIG_LOCK);
             is_config.then(|| kind_of(&by_default, file_type)).flatten()
         };
         kind_of(path, file_type).or_else(of_config)
+    }
+
+    /// Whether no other program would give this name to what stands there. The name of a custom
+    /// configuration is anybody's: `OPENCLAW_CONFIG_PATH=/src/Cargo` makes Cargo.lock one.
+    pub(crate) fn is_unmistakable(&self, kind: Kind, name: &OsStr) -> bool {
+        let is_custom = |config: &OsString| config.as_encoded_bytes() != DEFAULT_CONFIG && is_lock_of(name, config);
+        // Where nobody else was looked for, nobody else's are found.
+        kind.is_sure || (self.kind != RootKind::Path && !self.config.as_ref().is_some_and(is_custom))
     }
 
     /// Whether a directory below it is looked into.
@@ -131,15 +155,99 @@ impl RootSpec {
         }
     }
 
-    /// Opens it; a root that is a symbolic link is resolved, once, inside its own root. The
-    /// directory of a single lock is not: whoever owns the stage root can put a link there, and
-    /// the operator who pastes the path of a lock means the one that was shown.
-    pub(crate) fn open(&self, proc: Option<&ProcDir>) -> Result<Dir, Errno> {
-        match (self.via, proc) {
-            (None, _) if self.only.is_some() => Dir::open_no_link(&self.path),
-            (None, _) => Dir::open_root(&self.path),
-            (Some(pid), Some(proc)) => proc.process(pid)?.open_link("root")?.open_in_root(&self.path),
-            (Some(_), None) => Err(Errno::NOENT),
+    /// Where it begins and with whose authority it is opened, asked with our own rights.
+    ///
+    /// Errors: the process through which it is reached is gone, or a link on the way is not to
+    /// be followed.
+    pub fn start(&self, proc: Option<&ProcDir>) -> Result<Start, OpenError> {
+        let (path, authority) = (self.path.clone(), self.authority.clone());
+        // The directory of a single lock is not followed: whoever owns the stage root can put a link
+        // there, and the operator who pastes the path of a lock means the one that was shown.
+        let last = self.only.is_none();
+        if let Some(pid) = self.via {
+            let proc = proc.ok_or(Errno::NOENT)?;
+            return Ok(Start { base: Base::Root(proc.process(pid)?.open_link("root")?, path), authority });
         }
+        // Acting as the one who named it, or as an ordinary user, the kernel itself sees to it that
+        // no link leads further than that user can reach.
+        if authority != Authority::Own || !rustix::process::geteuid().is_root() {
+            return Ok(Start { base: Base::Path { path, last }, authority });
+        }
+        let led = follow(&path, last).map_err(|astray| match astray {
+            Astray::System(errno) => OpenError::System(errno),
+            Astray::ForeignLink { link, target } => OpenError::ForeignLink { link, target },
+        })?;
+        Ok(Start { base: Base::Pinned(led.dir), authority: led.authority })
+    }
+}
+
+fn is_lock_of(name: &OsStr, config: &OsStr) -> bool {
+    name.as_encoded_bytes().strip_suffix(b".lock") == Some(config.as_encoded_bytes())
+}
+
+/// Where opening a root begins.
+#[derive(Debug)]
+pub struct Start {
+    base: Base,
+    authority: Authority,
+}
+
+#[derive(Debug)]
+enum Base {
+    /// The root directory of a process, and a path in it.
+    Root(Dir, PathBuf),
+    /// A path of ours, and whether a link at its end is followed.
+    Path { path: PathBuf, last: bool },
+    /// What a path led to.
+    Pinned(Dir),
+}
+
+impl Start {
+    /// With whose authority it is opened.
+    #[must_use]
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// Opens it. To be called with [`Start::authority`] taken.
+    ///
+    /// Errors: those of open(2).
+    pub fn open(&self) -> Result<Dir, Errno> {
+        match &self.base {
+            Base::Root(root, path) => root.open_in_root(path),
+            Base::Path { path, last: true } => Dir::open_root(path),
+            Base::Path { path, last: false } => Dir::open_no_link(path),
+            Base::Pinned(dir) => dir.reopen(),
+        }
+    }
+
+    /// Opens it and works with it, as the one with whose authority it is opened.
+    ///
+    /// Errors: its authority cannot be taken; those of open(2).
+    pub fn with<T: Send>(&self, work: impl FnOnce(Dir, &Taken<'_>) -> T + Send) -> Result<T, OpenError> {
+        let opened = self.authority.run(|taken| Ok(work(self.open()?, taken)));
+        opened.map_err(OpenError::Authority)?.map_err(OpenError::System)
+    }
+}
+
+/// Why a root cannot be opened.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum OpenError {
+    /// A system call failed.
+    System(Errno),
+    /// The identity of the one who named it cannot be taken.
+    Authority(Errno),
+    /// A link on the way that its directory's owner does not own, or links of several users.
+    ForeignLink {
+        /// The link.
+        link: PathBuf,
+        /// What it leads to.
+        target: PathBuf,
+    },
+}
+
+impl From<Errno> for OpenError {
+    fn from(errno: Errno) -> Self {
+        Self::System(errno)
     }
 }

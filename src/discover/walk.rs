@@ -320,14 +320,14 @@ impl Walk<'_> {
     fn found(
         &self,
         below: &Path,
-        Kind { family, form, is_sure }: Kind,
+        kind: Kind,
         reading: LockReading,
         guarded: Meta,
         filesystem: Option<Filesystem>,
         crossing: Crossing,
     ) -> FoundLock {
-        // Where nobody else was looked for, nobody else's are found.
-        let surely_openclaws = is_sure || self.spec.kind != RootKind::Path;
+        let Kind { family, form, .. } = kind;
+        let surely_openclaws = self.spec.is_unmistakable(kind, below.file_name().unwrap_or_default());
         let (root, below) = (self.index, below.to_owned());
         FoundLock { root, below, family, form, surely_openclaws, reading, guarded, filesystem, crossing }
     }

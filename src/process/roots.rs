@@ -4,11 +4,13 @@
 //! In: a process that looks like OpenClaw. Out: a few variables of its environment, its mounts
 //! and its version. The environment itself never leaves this module.
 
+use super::credentials::{self, NoAuthority};
 use super::identity::{Observed, Reader, observe};
 use super::openclaw;
 use super::proc_dir::{ProcDir, ProcessDir};
 use super::table::Entry;
 use crate::evidence::Role;
+use crate::sys::authority::Authority;
 use crate::sys::mounts::MountTable;
 use crate::sys::tree::Dir;
 use crate::units::ClockReading;
@@ -46,6 +48,8 @@ pub struct Running {
     pub pid: u32,
     /// Its name, raw.
     pub program: String,
+    /// With whose authority it names places.
+    pub authority: Result<Authority, NoAuthority>,
     /// The variables of [`VARIABLES`] that it has; `None` if they may not be read.
     pub environment: Option<Vec<(&'static str, OsString)>>,
     /// Its working directory, as it sees it.
@@ -103,7 +107,8 @@ fn describe(proc: &ProcDir, pid: u32, program: String, dir: &ProcessDir) -> Opti
     mount_points.dedup();
     let packages = dir.open_link("root").map(|root| packages(&root, dir)).unwrap_or_default();
     let cwd = dir.link("cwd").ok().map(|path| PathBuf::from(OsStr::from_bytes(&path)));
-    Some(Running { pid, program, environment, cwd, same_mounts, mount_points, packages })
+    let authority = credentials::authority(proc, dir, same_mounts);
+    Some(Running { pid, program, authority, environment, cwd, same_mounts, mount_points, packages })
 }
 
 fn names_openclaw(part: &OsStr) -> bool {

@@ -12,7 +12,7 @@ use super::status::Status;
 use crate::evidence::Candidate;
 use crate::units::{ClockReading, EpochMs};
 use rustix::io::Errno;
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 
 /// How much a file time may lag behind the clock that stamps it (one timer tick), with room.
 const STAMP_LAG_MS: i64 = 1_000;
@@ -47,7 +47,7 @@ pub struct Sweep {
     /// Processes that are there and could not be read.
     pub unreadable: usize,
     suspects: sharing::Suspects,
-    servers: OnceCell<sharing::Servers>,
+    servers: OnceLock<sharing::Servers>,
     began: ClockReading,
 }
 
@@ -60,7 +60,7 @@ impl Sweep {
             entries: Vec::new(),
             unreadable: 0,
             suspects: sharing::Suspects::default(),
-            servers: OnceCell::new(),
+            servers: OnceLock::new(),
             began,
         };
         for pid in proc.pids()? {

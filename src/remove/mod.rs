@@ -58,8 +58,9 @@ pub struct Removal<'a> {
     pub warrant: &'a Warrant,
     /// How long another doctor is waited for.
     pub patience: Duration,
-    /// Judges a fresh reading of the lock.
-    pub judge_again: &'a mut dyn FnMut(&LockReading) -> Verdict,
+    /// Judges a fresh reading of the lock. An error ends the removal: it is not known whose rights
+    /// this thread has.
+    pub judge_again: &'a mut dyn FnMut(&LockReading) -> Result<Verdict, Errno>,
     /// Told right before the first change; `Err` calls the removal off (a receipt that cannot be written).
     pub about_to: &'a mut dyn FnMut(&LockReading) -> Result<(), String>,
     /// Told after every step; does nothing outside tests.
@@ -105,7 +106,8 @@ impl Removal<'_> {
     }
 
     fn judge(&mut self, reading: &LockReading) -> Result<(), Outcome> {
-        if self.warrant.still_holds(&(self.judge_again)(reading)) {
+        let verdict = (self.judge_again)(reading).map_err(act("cannot judge it again with its namer's rights"))?;
+        if self.warrant.still_holds(&verdict) {
             Ok(())
         } else {
             Err(changed("the evidence is not what it was; scan again"))

@@ -13,10 +13,14 @@ const TURN_POLL: Duration = Duration::from_millis(10);
 /// that stays without its record is worse than the whole one, since nobody can tell its owner.
 /// An answer that comes too late to be true costs only that: rmdir decides.
 pub(super) fn may_be_removed(parent: &Dir, lock: &Meta) -> Result<(), Errno> {
-    // The plain faccessat(2): older seccomp profiles answer faccessat2 with EPERM.
-    let access = rustix::fs::accessat(parent, c".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::empty());
-    if let Err(errno @ (Errno::ACCESS | Errno::PERM | Errno::ROFS)) = access {
-        return Err(errno);
+    let as_another = rustix::process::getuid() != rustix::process::geteuid();
+    // The plain faccessat(2) asks for the real uid, which is ours where this thread acts for another
+    // user; faccessat2 is answered with EPERM by older seccomp profiles.
+    let flags = if as_another { AtFlags::EACCESS } else { AtFlags::empty() };
+    match rustix::fs::accessat(parent, c".", Access::WRITE_OK | Access::EXEC_OK, flags) {
+        Err(errno) if as_another || matches!(errno, Errno::ACCESS | Errno::PERM | Errno::ROFS) => return Err(errno),
+        // What cannot be asked for is told by the removal itself.
+        Ok(()) | Err(_) => {}
     }
     let above = parent.meta()?;
     let sticky = above.mode & Mode::SVTX.bits() as u16 != 0;

@@ -53,7 +53,7 @@ impl<'a> Head<'a> {
                 assume_single_writer: scan.view.assume_single_writer,
                 families: scan.view.scope.families.clone(),
             },
-            roots: scan.roots.iter().map(|root| Root::new(root, &scan.problems)).collect(),
+            roots: scan.listed_roots().map(|root| Root::new(root, &scan.problems)).collect(),
         }
     }
 }

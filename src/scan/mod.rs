@@ -9,7 +9,7 @@ mod restrain;
 mod world;
 
 use crate::discover::lock::LockReading;
-use crate::discover::{self, FoundLock, Idle, LookAlike, Progress, RootReport, RootSpec};
+use crate::discover::{self, FoundLock, Idle, LookAlike, OpenError, Progress, RootReport, RootSpec};
 use crate::evidence::{LockFacts, ProcSource, View};
 use crate::explain::{Advice, advice};
 use crate::family::{Family, Form};
@@ -18,6 +18,7 @@ use crate::quote::shell_word;
 use crate::release::Span;
 use crate::restraint::Restraint;
 use crate::scope::Scope;
+use crate::sys::authority::Taken;
 use crate::sys::clock;
 use crate::sys::tree::Dir;
 use crate::units::ClockReading;
@@ -83,6 +84,13 @@ pub struct Scan {
     pub processes: Option<usize>,
     /// The OpenClaw versions that run or are installed here, sorted.
     pub versions: Vec<String>,
+}
+
+impl Scan {
+    /// What was looked at, each directory once, whoever named it.
+    pub fn listed_roots(&self) -> impl Iterator<Item = &RootReport> {
+        self.roots.iter().filter(|root| !root.repeats)
+    }
 }
 
 /// A lock with everything known of it.
@@ -207,13 +215,19 @@ impl<'a> Session<'a> {
         world.judge_all(request, findings, problems, versions)
     }
 
-    /// Opens the root that a lock was found below, if it is still the same directory.
+    /// Opens the root that a lock was found below, as whoever named it, and works in it, if it is
+    /// still the same directory.
     ///
-    /// Errors: `ESTALE` if another directory stands there now; those of open(2).
-    pub fn open_root(&self, root: &RootReport) -> Result<Dir, Errno> {
-        let dir = root.spec.open(self.world.proc.as_deref())?;
-        let same = root.meta.is_some_and(|meta| dir.meta().is_ok_and(|now| now.same_file(&meta)));
-        if same { Ok(dir) } else { Err(Errno::STALE) }
+    /// Errors: `ESTALE` if another directory stands there now; those of [`RootSpec::start`].
+    pub fn in_root<T: Send>(
+        &self,
+        root: &RootReport,
+        work: impl FnOnce(&Dir, &Taken<'_>) -> T + Send,
+    ) -> Result<T, OpenError> {
+        root.spec.start(self.world.proc.as_deref())?.with(|dir, taken| {
+            let same = root.meta.is_some_and(|meta| dir.meta().is_ok_and(|now| now.same_file(&meta)));
+            if same { Ok(work(&dir, taken)) } else { Err(OpenError::System(Errno::STALE)) }
+        })?
     }
 
     /// Looks at all processes again: what a question left standing may have changed.

@@ -5,7 +5,7 @@ use crate::discover::lock::{Guard, guard};
 use crate::discover::{FoundLock, RootKind, RootReport, RootSpec, places};
 use crate::process::roots::Running;
 use crate::restraint::{Restraint, User, asks_who_runs, restraint};
-use crate::sys::tree::{Crossing, Meta};
+use crate::sys::tree::{Crossing, Dir, Meta};
 use crate::verdict::Verdict;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -67,27 +67,40 @@ impl Users {
     }
 }
 
+/// Opens a root as whoever named it, and works with it; `None` where that cannot be done.
+fn opened<T: Send>(world: &World, spec: &RootSpec, work: impl FnOnce(Dir) -> T + Send) -> Option<T> {
+    spec.start(world.proc.as_deref()).ok()?.with(|dir, _| work(dir)).ok()
+}
+
 /// Whether a guard was left beside the lock, so that nobody heals it.
 fn is_guarded(world: &World, found: &FoundLock, root: Option<&RootReport>) -> bool {
     let parent = found.below.parent().unwrap_or(Path::new(""));
-    let opened =
-        root.and_then(|root| root.spec.open(world.proc.as_deref()).ok()?.open_below(parent, found.crossing).ok());
-    opened.is_some_and(|parent| guard(&parent, found.name()) == Ok(Guard::Left))
+    let guarded = |root: Dir| {
+        let parent = root.open_below(parent, found.crossing).ok()?;
+        Some(guard(&parent, found.name()) == Ok(Guard::Left))
+    };
+    root.and_then(|root| opened(world, &root.spec, guarded)?).unwrap_or(false)
 }
 
 /// The directory of a lock and those above it: up to its root, and above that one too, since a
 /// PATH may lead into the middle of a state dir.
 fn above(world: &World, root: Option<&RootReport>, parent: &Path) -> Vec<Identity> {
-    let opened = |spec: &RootSpec| spec.open(world.proc.as_deref()).ok();
-    let Some((root, dir)) = root.and_then(|root| Some((root, opened(&root.spec)?))) else { return Vec::new() };
-    let below = parent.ancestors().filter_map(|inside| dir.open_below(inside, Crossing::AnyMount).ok()?.meta().ok());
+    let Some(root) = root else { return Vec::new() };
+    let below = opened(world, &root.spec, |dir| {
+        let inside = |inside| dir.open_below(inside, Crossing::AnyMount).ok()?.meta().ok();
+        parent.ancestors().filter_map(inside).map(|meta| identity(&meta)).collect::<Vec<_>>()
+    });
     let top = root.real_path.as_deref().unwrap_or(&root.spec.path);
     let over = top.ancestors().skip(1).filter_map(|path| {
-        let spec =
-            RootSpec { via: root.spec.via, ..RootSpec::place(root.spec.kind, path.to_owned(), root.spec.origin) };
-        opened(&spec)?.meta().ok()
+        let spec = RootSpec {
+            via: root.spec.via,
+            authority: root.spec.authority.clone(),
+            ..RootSpec::place(root.spec.kind, path.to_owned(), root.spec.origin)
+        };
+        opened(world, &spec, |dir| dir.meta().ok())?
     });
-    below.chain(over).map(|meta| identity(&meta)).collect()
+    let Some(below) = below else { return Vec::new() };
+    below.into_iter().chain(over.map(|meta| identity(&meta))).collect()
 }
 
 fn used_by(world: &World, process: &Running) -> Vec<Used> {
@@ -98,7 +111,7 @@ fn used_by(world: &World, process: &Running) -> Vec<Used> {
             // Dependencies heal nothing, and a temp directory is everybody's.
             RootKind::Path | RootKind::Stage | RootKind::Package | RootKind::Temp => return None,
         };
-        let meta = spec.open(world.proc.as_deref()).ok()?.meta().ok()?;
+        let meta = opened(world, &spec, |dir| dir.meta().ok())??;
         Some(Used { directory: identity(&meta), with_all_below })
     };
     places::of_running(process).into_iter().filter_map(used).collect()

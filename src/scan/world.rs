@@ -132,6 +132,12 @@ impl World {
                     cause: Cause::Environment { program: process.program.clone() },
                 });
             }
+            if let Err(why) = process.authority {
+                problems.push(Problem {
+                    path: request.scope.proc.join(process.pid.to_string()),
+                    cause: Cause::Authority { program: process.program.clone(), why },
+                });
+            }
             specs.extend(places::of_running(process));
         }
         (specs, packages)
@@ -197,12 +203,12 @@ fn look_around(home: Option<PathBuf>, sudo_uid: Option<u32>, all_users: bool) ->
     let needs_passwd = all_users || sudo_uid.is_some() || home.is_none();
     let passwd = needs_passwd.then(passwd).flatten().unwrap_or_default();
     // Without HOME, Node.js asks the user database, and so do we.
-    let home = home.or_else(|| places::home_of(&passwd, rustix::process::geteuid().as_raw()));
+    let home = home.or_else(|| Some(places::home_of(&passwd, rustix::process::geteuid().as_raw())?.path));
     specs.extend(home.iter().flat_map(|home| places::in_home(home, Named::Home.into())));
     let caller = sudo_uid.and_then(|uid| places::home_of(&passwd, uid));
-    specs.extend(caller.iter().flat_map(|home| places::in_home(home, Named::CallersHome.into())));
+    specs.extend(caller.iter().flat_map(|home| places::in_users_home(home, Named::CallersHome.into())));
     let homes = if all_users { places::homes(&passwd) } else { Vec::new() };
-    specs.extend(homes.iter().flat_map(|home| places::in_home(home, Named::UsersHome.into())));
+    specs.extend(homes.iter().flat_map(|home| places::in_users_home(home, Named::UsersHome.into())));
     let mut packages = Vec::new();
     if let Ok(root) = Dir::open_root(Path::new("/")) {
         let places = places::package_places(home.as_deref());

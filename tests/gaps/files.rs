@@ -107,7 +107,7 @@ impl Ground {
         let scan = session.scan(&mut |_| {});
         assert_eq!(scan.locks.len(), 1, "{:?}", scan.problems);
         let lock = &scan.locks[0];
-        let root = session.open_root(&scan.roots[lock.found.root]).unwrap();
+        let root = scan.roots[lock.found.root].spec.start(None).unwrap().open().unwrap();
         let warrant =
             Warrant::new(lock.found.family, &lock.verdict, None, Basis::Yes).expect("proven, or likely stale");
         before();
@@ -115,7 +115,7 @@ impl Ground {
             patience: Duration::from_secs(2),
             lock: &lock.found,
             warrant: &warrant,
-            judge_again: &mut |reading| session.judge_again(lock, reading),
+            judge_again: &mut |reading| Ok(session.judge_again(lock, reading)),
             about_to: &mut |_| Ok(()),
             at,
         }

@@ -452,7 +452,7 @@ impl Arena {
             patience: std::time::Duration::from_secs(2),
             lock: found,
             warrant,
-            judge_again: &mut |reading| self.judge(reading),
+            judge_again: &mut |reading| Ok(self.judge(reading)),
             about_to: &mut |reading| {
                 assert_eq!(reading.record.owner().map(|owner| owner.pid as usize), owner, "another lock was judged");
                 // The record goes next, whoever holds it: marked before, so that nobody else is blamed.

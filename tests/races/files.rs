@@ -556,7 +556,7 @@ impl Arena {
             patience: Duration::from_secs(2),
             lock: found,
             warrant,
-            judge_again: &mut |reading| self.judge(reading),
+            judge_again: &mut |reading| Ok(self.judge(reading)),
             about_to: &mut |reading| {
                 assert_eq!(reading.raw, found.reading.raw, "another lock was judged");
                 Ok(())

@@ -1,0 +1,319 @@
+//! A run as root touches nothing that whoever led it there could not touch alone.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::disallowed_methods)]
+
+mod support;
+use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use support::machine::{VOUCHED, moved_to_own_machine};
+use support::{Answer, DEPS, Living, command, dead_pid, doctor, lab_required, record, settled, titled};
+
+const STRANGER: u32 = 54_321;
+const OTHER: u32 = 54_322;
+const GROUP: u32 = 54_400;
+const VERSION: &str = "openclaw-2026.4.29-aaaaaaaaaaaa";
+
+fn is_elsewhere() -> bool {
+    if !rustix::process::geteuid().is_root() {
+        lab_required("only root can be led to what another may not touch");
+        return true;
+    }
+    moved_to_own_machine()
+}
+
+/// A directory of the test's own below /srv-like ground that everybody may enter.
+fn ground() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    dir
+}
+
+/// Makes a directory of this owner, with what is above it.
+fn dir(path: &Path, uid: u32, gid: u32, mode: u32) -> PathBuf {
+    std::fs::create_dir_all(path).unwrap();
+    chown(path, Some(uid), Some(gid)).unwrap();
+    std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    path.to_owned()
+}
+
+/// Makes a provably stale lock directory in a state dir of this owner.
+fn stale(state: &Path, uid: u32) -> PathBuf {
+    let version = state.join("plugin-runtime-deps").join(VERSION);
+    let lock = version.join(DEPS);
+    std::fs::create_dir_all(&lock).unwrap();
+    let owner = lock.join("owner.json");
+    std::fs::write(&owner, record(dead_pid(), Some(7))).unwrap();
+    for path in [state, &state.join("plugin-runtime-deps"), &version, &lock, &owner] {
+        chown(path, Some(uid), Some(uid)).unwrap();
+    }
+    lock
+}
+
+/// A file with a record that proves it stale.
+fn stale_file(path: &Path) -> PathBuf {
+    let text = format!("{{\"pid\":{},\"createdAt\":\"2026-01-01T00:00:00.000Z\",\"starttime\":7}}", dead_pid());
+    std::fs::write(path, text).unwrap();
+    path.to_owned()
+}
+
+/// A running OpenClaw of this user with these variables.
+fn openclaw(tree: &Path, uid: u32, gid: u32, groups: &[u32], variables: &[(&str, &Path)]) -> Living {
+    let package = tree.join("package");
+    std::fs::create_dir_all(&package).unwrap();
+    std::fs::write(package.join("package.json"), "{\"name\":\"openclaw\",\"version\":\"2026.4.29\"}").unwrap();
+    let mut command = Command::new("setpriv");
+    let groups: Vec<String> = groups.iter().map(u32::to_string).collect();
+    let groups = if groups.is_empty() { "--clear-groups".to_owned() } else { format!("--groups={}", groups.join(",")) };
+    command.args([format!("--reuid={uid}"), format!("--regid={gid}"), groups]);
+    command.arg(titled(tree, "openclaw-gateway", "/bin/sleep")).arg("1000");
+    command.env_clear().env("PATH", "/usr/bin:/bin").envs(variables.iter().copied());
+    let child = command.current_dir(&package).stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let living = settled(child);
+    // setpriv first; then the process that it becomes.
+    while std::fs::read_to_string(format!("/proc/{}/comm", living.pid())).unwrap().trim() == "setpriv" {
+        std::thread::yield_now();
+    }
+    while std::fs::read(format!("/proc/{}/environ", living.pid())).unwrap().is_empty() {
+        std::thread::yield_now();
+    }
+    living
+}
+
+fn repair() -> Answer {
+    doctor(["repair", "--yes", VOUCHED])
+}
+
+/// The worst that was found in the first build: every variable of a stranger's process aims a repair
+/// by root at files of others.
+#[test]
+fn no_environment_of_a_stranger_makes_root_remove_what_the_stranger_could_not() {
+    if is_elsewhere() {
+        return;
+    }
+    let ground = ground();
+    let victim = dir(&ground.path().join("victim"), 0, 0, 0o755);
+    let private = dir(&ground.path().join("private"), OTHER, OTHER, 0o700);
+    let mut kept = vec![
+        stale(&victim.join("state"), 0),
+        stale(&private.join("state"), OTHER),
+        stale_file(&victim.join("Cargo.lock")),
+        stale_file(&private.join("passwd.lock")),
+        stale_file(&victim.join("telegram-pairing.json.lock")),
+    ];
+    let gateway_locks = dir(&victim.join("tmp/openclaw-0"), 0, 0, 0o755);
+    kept.push(stale_file(&gateway_locks.join("gateway.0a1b2c3d.lock")));
+    let own = dir(&ground.path().join("own"), STRANGER, STRANGER, 0o755);
+    let own_lock = stale(&own.join("state"), STRANGER);
+    // By a link of the stranger's own, too.
+    symlink(&victim, own.join("link")).unwrap();
+    lchown(own.join("link"), Some(STRANGER), Some(STRANGER)).unwrap();
+
+    let aims: Vec<Vec<(&str, PathBuf)>> = vec![
+        vec![("OPENCLAW_STATE_DIR", victim.join("state")), ("OPENCLAW_CONFIG_PATH", victim.join("Cargo"))],
+        vec![("OPENCLAW_STATE_DIR", private.join("state")), ("OPENCLAW_CONFIG_PATH", private.join("passwd"))],
+        vec![("OPENCLAW_OAUTH_DIR", victim.clone()), ("TMPDIR", victim.join("tmp"))],
+        vec![("OPENCLAW_PLUGIN_STAGE_DIR", victim.join("state/plugin-runtime-deps"))],
+        vec![("STATE_DIRECTORY", victim.join("state")), ("OPENCLAW_HOME", victim.clone())],
+        vec![("OPENCLAW_STATE_DIR", own.join("link/state")), ("HOME", private.clone())],
+        vec![("OPENCLAW_STATE_DIR", own.join("state"))],
+    ];
+    let run = |uid| -> Vec<Living> {
+        let run = |aim: &Vec<(&'static str, PathBuf)>| {
+            let variables: Vec<(&str, &Path)> = aim.iter().map(|(name, value)| (*name, value.as_path())).collect();
+            openclaw(ground.path(), uid, uid, &[], &variables)
+        };
+        aims.iter().map(run).collect()
+    };
+    let strangers = run(STRANGER);
+    let answer = repair();
+    for lock in &kept {
+        assert!(lock.exists(), "{} was removed for a stranger:\n{}{}", lock.display(), answer.out(), answer.err());
+    }
+    assert!(!own_lock.exists(), "what is the stranger's own is cleared: {}{}", answer.out(), answer.err());
+    assert!([3, 4].contains(&answer.code()), "{}: {}{}", answer.code(), answer.out(), answer.err());
+    drop(strangers);
+
+    // The control: root's own processes aim it there, and it goes.
+    let _roots = run(0);
+    let answer = repair();
+    let gone = kept.iter().filter(|lock| !lock.exists()).count();
+    assert!(gone >= 3, "the plants show nothing: {}{}", answer.out(), answer.err());
+}
+
+/// A set-uid program carries the environment of whoever started it.
+#[test]
+fn a_process_with_mixed_ids_names_no_places() {
+    if is_elsewhere() {
+        return;
+    }
+    let ground = ground();
+    let lock = stale(&ground.path().join("state"), 0);
+    let program = ground.path().join("openclaw-gateway");
+    std::fs::copy("/bin/sleep", &program).unwrap();
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o4755)).unwrap();
+    let mut set_uid = Command::new(&program);
+    set_uid.arg("1000").env_clear().env("OPENCLAW_STATE_DIR", ground.path().join("state"));
+    set_uid.uid(STRANGER).gid(STRANGER).current_dir("/").stdin(Stdio::null()).stdout(Stdio::null());
+    let _running = settled(set_uid.spawn().unwrap());
+    let answer = repair();
+    assert!(lock.exists(), "{}{}", answer.out(), answer.err());
+}
+
+/// A Kubernetes volume with fsGroup: the directory is root's, its group may write.
+#[test]
+fn what_a_group_of_the_process_may_remove_is_removed_for_it() {
+    if is_elsewhere() {
+        return;
+    }
+    for (groups, gone) in [(&[GROUP][..], true), (&[], false)] {
+        let ground = ground();
+        let state = ground.path().join("volume");
+        let lock = stale(&state, 0);
+        for entry in walkdir::WalkDir::new(&state) {
+            let path = entry.unwrap().path().to_owned();
+            chown(&path, Some(0), Some(GROUP)).unwrap();
+            let mode = if path.is_dir() { 0o2775 } else { 0o664 };
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+        }
+        let _running = openclaw(ground.path(), STRANGER, STRANGER, groups, &[("OPENCLAW_STATE_DIR", &state)]);
+        let answer = repair();
+        assert_eq!(!lock.exists(), gone, "{groups:?}: {}{}", answer.out(), answer.err());
+        if !gone {
+            assert_eq!(answer.code(), 4, "{}", answer.out());
+            let named = format!("give {} as a PATH", state.join("plugin-runtime-deps").display());
+            assert!((answer.out() + &answer.err()).contains(&named), "{}{}", answer.out(), answer.err());
+            let by_path = doctor(["repair".as_ref(), "--yes".as_ref(), VOUCHED.as_ref(), state.as_os_str()]);
+            assert!(!lock.exists(), "the PATH that it names helps: {}{}", by_path.out(), by_path.err());
+        }
+    }
+}
+
+/// A lock that stays without its record is worse than the whole one: who may write in the lock and not
+/// above it takes nothing.
+#[test]
+fn a_lock_keeps_its_record_where_only_that_could_be_removed() {
+    if is_elsewhere() {
+        return;
+    }
+    let ground = ground();
+    let state = ground.path().join("state");
+    let lock = stale(&state, STRANGER);
+    chown(lock.parent().unwrap(), Some(0), Some(0)).unwrap();
+    let _running = openclaw(ground.path(), STRANGER, STRANGER, &[], &[("OPENCLAW_STATE_DIR", &state)]);
+    let answer = repair();
+    assert!(lock.join("owner.json").exists(), "{}{}", answer.out(), answer.err());
+    assert_eq!(answer.code(), 4, "{}{}", answer.out(), answer.err());
+}
+
+/// A container without CAP_SETUID: nobody's place can be taken.
+#[test]
+fn without_the_right_to_act_for_others_their_places_are_named_and_left() {
+    if is_elsewhere() {
+        return;
+    }
+    let ground = ground();
+    let state = ground.path().join("state");
+    let lock = stale(&state, STRANGER);
+    let _running = openclaw(ground.path(), STRANGER, STRANGER, &[], &[("OPENCLAW_STATE_DIR", &state)]);
+    let mut weak = Command::new("setpriv");
+    weak.args(["--bounding-set=-setuid", "--inh-caps=-setuid"]).arg(command().get_program());
+    weak.args(["repair", "--yes", VOUCHED]).env_clear().stdin(Stdio::null());
+    let answer = Answer(weak.output().unwrap());
+    assert!(lock.exists(), "{}{}", answer.out(), answer.err());
+    assert_eq!(answer.code(), 3, "{}{}", answer.out(), answer.err());
+    let text = answer.out() + &answer.err();
+    assert!(text.contains(state.to_str().unwrap()) && text.contains("give it as a PATH"), "{text}");
+}
+
+/// Between the scan and the pasted command a user swaps the own state dir for a link to another's.
+#[test]
+fn a_link_of_one_user_does_not_lead_root_to_anothers_locks() {
+    if is_elsewhere() {
+        return;
+    }
+    let ground = ground();
+    let (mine, theirs) = (ground.path().join("mine"), ground.path().join("theirs"));
+    for (home, uid) in [(&mine, STRANGER), (&theirs, OTHER)] {
+        dir(home, uid, uid, 0o755);
+    }
+    let lock = stale(&theirs.join(".openclaw"), OTHER);
+    let below = lock.strip_prefix(theirs.join(".openclaw")).unwrap();
+    let link = mine.join(".openclaw");
+    symlink(theirs.join(".openclaw"), &link).unwrap();
+    lchown(&link, Some(STRANGER), Some(STRANGER)).unwrap();
+    let pasted = link.join(below);
+    for args in [vec![link.as_os_str()], vec!["--lock".as_ref(), pasted.as_os_str()], vec![pasted.as_os_str()]] {
+        let answer = doctor([&["repair".as_ref(), "--yes".as_ref(), VOUCHED.as_ref()], args.as_slice()].concat());
+        assert!(lock.exists(), "{args:?}: {}{}", answer.out(), answer.err());
+        assert!([3, 4].contains(&answer.code()), "{args:?}: {}{}", answer.out(), answer.err());
+    }
+    // A link that leads to what is the user's own is an ordinary thing.
+    let own = stale(&mine.join("moved"), STRANGER);
+    std::fs::remove_file(&link).unwrap();
+    symlink("moved", &link).unwrap();
+    lchown(&link, Some(STRANGER), Some(STRANGER)).unwrap();
+    let answer = doctor(["repair".as_ref(), "--yes".as_ref(), VOUCHED.as_ref(), link.as_os_str()]);
+    assert!(!own.exists(), "{}{}", answer.out(), answer.err());
+}
+
+#[test]
+fn a_link_that_its_directorys_owner_does_not_own_is_named_with_its_target() {
+    if is_elsewhere() {
+        return;
+    }
+    let ground = ground();
+    let lock = stale(&ground.path().join("real"), 0);
+    let shared = dir(&ground.path().join("shared"), 0, 0, 0o1777);
+    let link = shared.join("state");
+    symlink(ground.path().join("real"), &link).unwrap();
+    lchown(&link, Some(STRANGER), Some(STRANGER)).unwrap();
+    let answer = doctor(["repair".as_ref(), "--yes".as_ref(), VOUCHED.as_ref(), link.as_os_str()]);
+    assert!(lock.exists(), "{}{}", answer.out(), answer.err());
+    assert_eq!(answer.code(), 3, "{}{}", answer.out(), answer.err());
+    let text = answer.out() + &answer.err();
+    assert!(text.contains(ground.path().join("real").to_str().unwrap()), "{text}");
+}
+
+/// `--all-users` looks into a home as its user, who may have made it lead elsewhere.
+#[test]
+fn a_home_of_another_user_is_looked_at_as_that_user() {
+    if is_elsewhere() {
+        return;
+    }
+    // A passwd of its own, where only this test sees it.
+    let ground = ground();
+    let home = dir(&ground.path().join("home"), STRANGER, STRANGER, 0o755);
+    let lock = stale(&ground.path().join("root-only"), 0);
+    let own = stale(&home.join(".clawdbot"), STRANGER);
+    symlink(ground.path().join("root-only"), home.join(".openclaw")).unwrap();
+    lchown(home.join(".openclaw"), Some(STRANGER), Some(STRANGER)).unwrap();
+    let passwd = ground.path().join("passwd");
+    std::fs::write(&passwd, format!("a:x:{STRANGER}:{STRANGER}::{}:/bin/sh\n", home.display())).unwrap();
+    rustix::mount::mount_bind(&passwd, "/etc/passwd").unwrap();
+    let answer = doctor(["repair", "--yes", "--all-users", VOUCHED]);
+    assert!(lock.exists(), "{}{}", answer.out(), answer.err());
+    assert!(!own.exists(), "{}{}", answer.out(), answer.err());
+}
+
+/// One namer's refusal hides nobody else's place.
+#[test]
+fn a_place_that_root_names_too_is_looked_at_as_root() {
+    if is_elsewhere() {
+        return;
+    }
+    let ground = ground();
+    let state = ground.path().join("state");
+    let lock = stale(&state, 0);
+    let _running = openclaw(ground.path(), STRANGER, STRANGER, &[], &[("OPENCLAW_STATE_DIR", &state)]);
+    let mut run = command();
+    run.args(["repair", "--yes", VOUCHED]).env("OPENCLAW_STATE_DIR", &state).stdin(Stdio::null());
+    let answer = Answer(run.output().unwrap());
+    assert!(!lock.exists(), "{}{}", answer.out(), answer.err());
+    let mut scan = command();
+    scan.args(["scan", "--json", VOUCHED]).env("OPENCLAW_STATE_DIR", &state).stdin(Stdio::null());
+    let roots = Answer(scan.output().unwrap()).json()["roots"].clone();
+    let here = roots.as_array().unwrap().iter().filter(|root| root["path"] == state.to_str().unwrap()).count();
+    assert_eq!(here, 1, "listed once: {roots}");
+}
