@@ -239,7 +239,9 @@ pub fn advice(
         Standing::Leaning(Leaning::OutOfSight) => {
             let alone = "run it on the host; or, if nothing outside this container writes there";
             match (verdict.reason, view.vantage, view.seen.lift()) {
-                (Reason::SharedVolume | Reason::RestartedContainer, Vantage::Namespace, _) if restraint.is_none() => {
+                (Reason::SharedVolume | Reason::RestartedContainer, Vantage::Namespace, _)
+                    if restraint.is_none() && lock.times.copied() != Copied::Yes =>
+                {
                     Advice::command(alone, repair(" --assume-single-writer"))
                 }
                 // The operator's word makes it likely stale, and no proof; or a proof that is not enough.

@@ -330,6 +330,7 @@ fn kernels() -> Vec<Case> {
         case(8, "held, and another kernel may use the filesystem", held_by_kernel(Some(owner())).shared_with_other_kernels(), Active, KernelLockHeld, Held),
         case(8, "held, and there is no process table", held_by_kernel(None).from(ProcSource::Unreadable), Active, KernelLockHeld, Held),
         case(8, "held, and the proc directory is a copy", held_by_kernel(None).from(ProcSource::NotProcfs), Active, KernelLockHeld, Held),
+        case(4, "its coordinator is held, and so is it by its living owner", with_ticks().and(owner()).coordinated(), Active, OwnerAlive, Held),
         case(8, "its coordinator is held, by nobody in sight", with_ticks().coordinated(), Active, CoordinatorHeld, Held),
         case(8, "its coordinator is held, and its pid is another's here", with_ticks().and(successor()).in_container().coordinated(), Active, CoordinatorHeld, Held),
         case(8, "its coordinator is held, and the operator vouches", with_ticks().and(stranger()).single_writer().coordinated(), Active, CoordinatorHeld, Held),
