@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
+use support::machine::{VOUCHED, moved_to_own_machine};
 use support::{Answer, DEPS, Living, MIRROR, Stage, dead_pid, doctor, now_ms, record};
 use world::{Container, Doctor, Mounted, ORDINARY, age, give, is_root, living_as, open_dir, plant, skip};
 
@@ -207,8 +208,7 @@ fn every_family_that_can_be_removed_is_in_the_matrix_and_no_other() {
     assert!(here.is_disjoint(&names(false)));
 }
 
-/// Which OpenClaw runs is a fact of the whole host, and another doctor may be taken for one while
-/// it ends: one test at a time.
+/// Another doctor may be taken for an OpenClaw while it ends: one test at a time on this machine.
 static WHO_RUNS: Mutex<()> = Mutex::new(());
 
 fn turn() -> MutexGuard<'static, ()> {
@@ -466,19 +466,12 @@ fn none_is_known() -> bool {
 }
 
 #[test]
-fn no_cell_removes_more_or_less_of_any_other_family_on_the_host() {
-    let _turn = turn();
-    if !sees_the_host() {
-        return skip("not in the initial PID namespace");
-    }
-    if !is_root() {
-        return skip("not root: whether an OpenClaw of another user runs cannot be told");
-    }
-    if !none_is_known() {
-        return skip("an OpenClaw runs here");
+fn no_cell_removes_more_or_less_of_any_other_family() {
+    if moved_to_own_machine() {
+        return;
     }
     let (sleeper, node, own, stage) = (Living::sleep(), living_as("node"), Doctor::own(), open_dir());
-    let seat = Seat { doctor: &own, owner: None, base: stage.path(), seen: stage.path(), flags: &[] };
+    let seat = Seat { doctor: &own, owner: None, base: stage.path(), seen: stage.path(), flags: &[VOUCHED] };
     let (backing, at) = (open_dir(), open_dir());
     let mount = Mounted::fuse(backing.path(), at.path());
     for kind in others() {
@@ -524,15 +517,11 @@ fn kind(family: &str) -> &'static Kind {
 
 #[test]
 fn a_session_lock_is_left_where_its_turn_will_be_taken_up_and_only_there() {
-    let _turn = turn();
-    if !sees_the_host() || !is_root() {
-        return skip("not root in the initial PID namespace");
-    }
-    if !none_is_known() {
-        return skip("an OpenClaw runs here");
+    if moved_to_own_machine() {
+        return;
     }
     let (own, stage, elsewhere, package) = (Doctor::own(), open_dir(), open_dir(), open_dir());
-    let seat = Seat { doctor: &own, owner: None, base: stage.path(), seen: stage.path(), flags: &[] };
+    let seat = Seat { doctor: &own, owner: None, base: stage.path(), seen: stage.path(), flags: &[VOUCHED] };
     let dead = || Case::of(Row::Proof, "dead", Says::Owner(dead_pid(), Some(7)));
     let known = |release: &str| running(release, elsewhere.path(), &package.path().join(release));
     for (releases, recovers) in [
@@ -550,12 +539,11 @@ fn a_session_lock_is_left_where_its_turn_will_be_taken_up_and_only_there() {
 
 #[test]
 fn a_lock_that_a_running_openclaw_clears_is_left_to_it_but_by_name() {
-    let _turn = turn();
-    if !sees_the_host() || !is_root() {
-        return skip("not root in the initial PID namespace");
+    if moved_to_own_machine() {
+        return;
     }
     let (own, stage, package) = (Doctor::own(), open_dir(), open_dir());
-    let seat = Seat { doctor: &own, owner: None, base: stage.path(), seen: stage.path(), flags: &[] };
+    let seat = Seat { doctor: &own, owner: None, base: stage.path(), seen: stage.path(), flags: &[VOUCHED] };
     let user = running("2026.9.6", stage.path(), package.path());
     for (family, says, old, heals) in [
         ("file-lock", Says::Owner(dead_pid(), Some(7)), false, true),
@@ -644,7 +632,6 @@ fn volume() -> (tempfile::TempDir, Mounted) {
 
 #[test]
 fn no_cell_of_the_table_removes_more_or_less_in_a_container() {
-    let _turn = turn();
     if !is_root() {
         return skip("no PID namespace without root");
     }
@@ -671,7 +658,6 @@ fn no_cell_of_the_table_removes_more_or_less_in_a_container() {
 
 #[test]
 fn the_operators_word_for_a_container_is_a_proof_there_and_no_more() {
-    let _turn = turn();
     if !is_root() {
         return skip("no PID namespace without root");
     }
@@ -779,7 +765,6 @@ fn a_plain_user_loses_no_living_lock_and_keeps_no_dead_one_on_the_host() {
 
 #[test]
 fn a_plain_user_loses_no_living_lock_and_keeps_no_dead_one_in_a_container() {
-    let _turn = turn();
     if !is_root() {
         return skip("no container without root");
     }
@@ -839,7 +824,6 @@ fn the_command_printed_for_what_is_left_takes_it() {
 
 #[test]
 fn the_command_printed_in_a_container_takes_what_is_left() {
-    let _turn = turn();
     if !is_root() {
         return skip("no PID namespace without root");
     }
