@@ -238,21 +238,16 @@ pub fn advice(
         }
         Standing::Leaning(Leaning::OutOfSight) => {
             let alone = "run it on the host; or, if nothing outside this container writes there";
-            match (verdict.reason, view.vantage, view.seen.lift()) {
-                (Reason::SharedVolume | Reason::RestartedContainer, Vantage::Namespace, _)
-                    if restraint.is_none() && lock.times.copied() != Copied::Yes =>
-                {
+            // What the operator's word for this container would make of it: a proof, or less.
+            let vouched = View { assume_single_writer: true, ..view.clone() };
+            let vouched = crate::verdict::judge(family, lock, &vouched).standing;
+            match (vouched, view.vantage, view.seen.lift()) {
+                (Standing::Proven(_), Vantage::Namespace, _) if restraint.is_none() => {
                     Advice::command(alone, repair(" --assume-single-writer"))
                 }
-                // The operator's word makes it likely stale, and no proof; or a proof that is not enough.
-                (
-                    Reason::SharedVolume
-                    | Reason::RestartedContainer
-                    | Reason::CarrierNotJavascript
-                    | Reason::CarrierStartedLater,
-                    Vantage::Namespace,
-                    _,
-                ) => Advice::command(alone, repair(" --assume-single-writer --yes")),
+                (Standing::Proven(_) | Standing::Leaning(Leaning::LikelyStale), Vantage::Namespace, _) => {
+                    Advice::command(alone, repair(" --assume-single-writer --yes"))
+                }
                 (_, Vantage::Restricted, Some(lift)) => {
                     Advice::command(&format!("{lift}; or, if you know that nobody holds it"), named())
                 }
