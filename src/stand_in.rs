@@ -15,6 +15,9 @@ pub const MAX_BYTES: u64 = 512;
 const KEYS: Keys =
     Keys { pid: "doctorPid", start_ticks: "doctorStarttime", created_at: &[("createdAt", Unit::Rfc3339)] };
 
+/// What OpenClaw looks for.
+const OPENCLAWS: Keys = Keys { pid: "pid", start_ticks: "", created_at: &[] };
+
 /// The text of a stand-in made now by this doctor, if it knows itself; `None` before 1970.
 #[must_use]
 pub fn write(doctor: Option<Owner>, now: EpochMs) -> Option<String> {
@@ -31,11 +34,12 @@ pub fn read(bytes: &[u8]) -> Option<Record> {
     is_stand_in(bytes).then(|| parse_json(bytes, &KEYS))
 }
 
-/// Whether these are the bytes of a stand-in.
+/// Whether these are the bytes of a stand-in: marked as one, and to OpenClaw a record that names nobody.
 #[must_use]
 pub fn is_stand_in(bytes: &[u8]) -> bool {
     let small = u64::try_from(bytes.len()).is_ok_and(|length| length <= MAX_BYTES);
-    small && bytes.windows(MARK.len()).any(|part| part == MARK.as_bytes())
+    let marked = small && bytes.windows(MARK.len()).any(|part| part == MARK.as_bytes());
+    marked && matches!(parse_json(bytes, &OPENCLAWS), Record::Anonymous { .. })
 }
 
 #[cfg(test)]
@@ -64,5 +68,10 @@ mod tests {
     #[test]
     fn a_lock_is_no_stand_in() {
         assert!(!is_stand_in(b"{\"pid\":7,\"madeBy\":\"somebody\"}") && !is_stand_in(b""));
+        // Nor is one that carries our mark and names its owner.
+        let lock = Record::Owner(Owner { pid: 7, start_ticks: None, created_at: None });
+        let (json, line) = (format!("{{\"p\\u0069d\": 7, {MARK}}}"), format!("7:{MARK}"));
+        assert_eq!(FAMILIES[0].parse(json.as_bytes()), lock);
+        assert!(!is_stand_in(line.as_bytes()));
     }
 }

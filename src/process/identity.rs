@@ -154,7 +154,8 @@ fn role(dir: &ProcessDir, status: &Status) -> Role {
 }
 
 /// The first twelve digits of the container id in a cgroup path, as `docker ps` shows it.
-fn container_id(cgroup: &[u8]) -> Option<String> {
+#[must_use]
+pub fn container_id(cgroup: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(cgroup);
     let mut parts = text.split(['/', '-', '.', ':', '\n']);
     let id = parts.rfind(|part| part.len() == 64 && part.bytes().all(|byte| byte.is_ascii_hexdigit()))?;

@@ -9,7 +9,7 @@ pub mod credentials;
 pub mod exports;
 pub mod identity;
 pub mod kernel_holders;
-mod offsets;
+pub mod offsets;
 pub mod openclaw;
 pub mod own_view;
 pub mod proc_dir;

@@ -14,7 +14,7 @@ const INITIAL_TIME_NAMESPACE: u64 = 4_026_531_834;
 
 /// An offset to the boot clock, in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Offset {
+pub enum Offset {
     /// Known.
     Nanoseconds(i128),
     /// Could not be read.
@@ -25,7 +25,8 @@ impl Offset {
     pub(crate) const NONE: Self = Self::Nanoseconds(0);
 
     /// Parses /proc/PID/timens_offsets.
-    pub(crate) fn parse(bytes: &[u8]) -> Self {
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes);
         let line = text.lines().find(|line| line.starts_with("boottime"));
         let numbers: Option<Vec<i128>> =
@@ -39,17 +40,17 @@ impl Offset {
 
 /// The clocks of a process.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Clocks {
+pub struct Clocks {
     /// What timens_offsets shows: the namespace that its *children* get.
-    pub(crate) children: Offset,
+    pub children: Offset,
     /// Its own.
-    pub(crate) own: Own,
+    pub own: Own,
 }
 
 /// The time namespace that a process itself is in. It differs from its children's after an
 /// unshare(2) without a fork, and may be left at an exec: then both readings count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Own {
+pub enum Own {
     /// The children's; or the links that would tell may not be read.
     AsChildren,
     /// The initial one, and its children get another.
@@ -100,7 +101,8 @@ pub(crate) fn namespace_number(link: &[u8]) -> Option<u64> {
 /// Its own offset and that for its children may differ; and ticks are rounded down after the
 /// shift, so that an offset that is no whole number of ticks leaves two answers. All are kept:
 /// one match is enough to call the owner alive.
-pub(crate) fn as_recorded(read: StartTicks, reader: Offset, process: Clocks, ticks_per_second: u64) -> Vec<StartTicks> {
+#[must_use]
+pub fn as_recorded(read: StartTicks, reader: Offset, process: Clocks, ticks_per_second: u64) -> Vec<StartTicks> {
     let Offset::Nanoseconds(reader) = reader else {
         return vec![read];
     };

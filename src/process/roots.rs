@@ -116,7 +116,9 @@ fn names_openclaw(part: &OsStr) -> bool {
     part.ends_with(b"openclaw") || part.starts_with(b".openclaw") || part == b"plugin-runtime-deps"
 }
 
-fn variables(environ: &[u8]) -> Vec<(&'static str, OsString)> {
+/// The variables of [`VARIABLES`] in the bytes of an environ file (proc_pid_environ(5)).
+#[must_use]
+pub fn variables(environ: &[u8]) -> Vec<(&'static str, OsString)> {
     let entries = environ.split(|byte| *byte == 0);
     entries
         .filter_map(|entry| {
@@ -152,10 +154,16 @@ fn packages(root: &Dir, process: &ProcessDir) -> Vec<Package> {
 pub fn package_at(root: &Dir, place: &Path) -> Option<Package> {
     let dir = root.open_in_root(place).ok()?;
     let (_, bytes) = dir.read_file(b"package.json", MAX_PACKAGE_JSON_BYTES).ok()?;
-    let json: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
+    version(&bytes).map(|version| Package { path: place.to_owned(), version })
+}
+
+/// The version that a package.json names, if it is OpenClaw's.
+#[must_use]
+pub fn version(package_json: &[u8]) -> Option<String> {
+    let json: serde_json::Value = serde_json::from_slice(package_json).ok()?;
     let field = |name| json.get(name)?.as_str().map(str::trim).map(str::to_owned);
     let version = field("version").filter(|version| !version.is_empty())?;
-    (field("name")? == "openclaw").then(|| Package { path: place.to_owned(), version })
+    (field("name")? == "openclaw").then_some(version)
 }
 
 #[cfg(test)]

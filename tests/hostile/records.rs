@@ -1,7 +1,7 @@
 //! What may stand in place of a lock or its record.
 
 use super::look::{by_name_only, is_root, look, skip, verdict};
-use super::support::{DEPS, MIRROR, Stage, dead_pid, record};
+use super::support::{DEPS, Living, MIRROR, Stage, age, command, dead_pid, record, titled};
 use rustix::fs::{CWD, FileType, Mode};
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -172,4 +172,73 @@ fn a_lock_dated_in_the_future_is_described_in_words_that_make_sense() {
     }
     let told = super::support::doctor([std::ffi::OsStr::new("explain"), stage.path().as_os_str()]).out();
     assert!(told.contains("in the future") && !told.contains("future ago"), "{told}");
+}
+
+/// Node.js reads these records, and OpenClaw waits for their owner; a library for data may not.
+#[test]
+fn no_living_owner_loses_a_lock_whose_record_only_node_can_read() {
+    let (stage, owner) = (Stage::new(), Living::sleep());
+    let (pid, ticks) = (owner.pid(), owner.ticks());
+    let names = format!("\"pid\":{pid},\"starttime\":{ticks}");
+    let many = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    let cases: &[(&str, String, &str)] = &[
+        ("half-a-pair", format!("{{{names},\"note\":\"\\ud83d\"}}"), "owner-alive"),
+        ("half-a-pair-as-key", format!("{{\"\\udc00\":1,\"\\udc01\":2,{names}}}"), "owner-alive"),
+        ("infinite", format!("{{{names},\"note\":1e400}}"), "owner-alive"),
+        ("infinite-below", format!("{{\"a\":[-1E+999],{names}}}"), "owner-alive"),
+        ("escaped-key", format!("{{\"note\":\"\\udfff\",\"p\\u0069d\":{pid},\"starttime\":{ticks}.0}}"), "owner-alive"),
+        ("deep", format!("{{{names},\"note\":{many}}}"), "record-too-deep"),
+        ("infinite-pid", "{\"pid\":1e400,\"note\":\"\\ud83d\"}".to_owned(), "pid-too-large"),
+        ("infinite-ticks", format!("{{\"pid\":{pid},\"starttime\":1e400}}"), "start-ticks-invalid"),
+        ("infinite-time", format!("{{{names},\"createdAtMs\":1e400}}"), "created-at-invalid"),
+        ("twice", format!("{{{names},\"note\":1e400,\"note\":0}}"), "record-duplicate-keys"),
+    ];
+    let locks: Vec<_> = cases
+        .iter()
+        .map(|(name, record, _)| {
+            let lock = stage.lock(name, DEPS, Some(record));
+            age(&lock.join("owner.json"));
+            age(&lock);
+            lock
+        })
+        .collect();
+    let answer = look(stage.path(), &[stage.path()]);
+    let removed = repaired(stage.path());
+    for ((name, record, reason), lock) in cases.iter().zip(&locks) {
+        assert_eq!(std::fs::read_to_string(lock.join("owner.json")).ok().as_ref(), Some(record), "{name}: {removed}");
+        assert_eq!(answer.lock_at(format!("{name}/{DEPS}"))["reason"], *reason, "{name}");
+    }
+}
+
+/// OpenClaw finds the pid in all of these, though none is what a release writes.
+#[test]
+fn no_living_owner_loses_a_lock_whose_line_is_not_whole() {
+    let stage = Stage::new();
+    let mut node = std::process::Command::new(titled(stage.path(), "node", "/bin/sleep"));
+    let owner = super::support::settled(node.arg("1000").stdin(std::process::Stdio::null()).spawn().unwrap());
+    let lines = ["PID:17774", "PID:", "  PID:1777458804809\n", "PID:1777458804809\n\n", "PID:soon\n"];
+    let locks: Vec<_> = lines
+        .iter()
+        .enumerate()
+        .map(|(number, line)| {
+            let dreams = stage.path().join(format!("workspace-{number}/memory/.dreams"));
+            std::fs::create_dir_all(&dreams).unwrap();
+            let lock = dreams.join("short-term-promotion.lock");
+            std::fs::write(&lock, line.replace("PID", &owner.pid().to_string())).unwrap();
+            age(&lock);
+            lock
+        })
+        .collect();
+    let removed = repaired(stage.path());
+    for (lock, line) in locks.iter().zip(lines) {
+        assert!(lock.exists(), "{line:?}: {removed}");
+    }
+}
+
+/// What `repair --yes` says.
+fn repaired(path: &Path) -> String {
+    let mut doctor = command();
+    doctor.args(["repair", "--yes"]).arg(path);
+    let output = super::look::guarded(doctor);
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
