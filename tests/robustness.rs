@@ -1,10 +1,15 @@
 //! Whatever bytes stand in a file of /proc or in a record, reading them ends in an answer.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
+#![allow(clippy::indexing_slicing)]
+
+#[path = "robustness/parity.rs"]
+mod parity;
+#[path = "fuzz/targets.rs"]
+mod targets;
 
 use openclaw_doctor::family::FAMILIES;
-use openclaw_doctor::process::status::{Identity, Status};
-use openclaw_doctor::record::{MAX_RECORD_BYTES, PID_LIMIT, Record};
-use openclaw_doctor::sys::mounts::MountTable;
+use openclaw_doctor::process::status::Identity;
+use openclaw_doctor::record::MAX_RECORD_BYTES;
 use openclaw_doctor::units::StartTicks;
 use proptest::prelude::*;
 use std::path::Path;
@@ -73,20 +78,12 @@ proptest! {
 
     #[test]
     fn no_status_file_ends_the_run(bytes in bytes(STATUS)) {
-        if let Some(status) = Status::parse(&bytes) {
-            prop_assert_eq!(Some(&status.innermost_pid()), status.ns_pids.last());
-        }
+        targets::status(&bytes);
     }
 
     #[test]
     fn no_stat_file_ends_the_run(bytes in bytes(STAT)) {
-        if let Some(identity) = Identity::parse(&bytes) {
-            // What was read stands after the last parenthesis, not in a name.
-            let close = bytes.iter().rposition(|byte| *byte == b')').unwrap();
-            let after = String::from_utf8_lossy(&bytes[close + 1..]).into_owned();
-            let ticks = after.split_whitespace().nth(19).and_then(|field| field.parse().ok());
-            prop_assert_eq!(Some(identity.start_ticks), ticks.map(StartTicks));
-        }
+        targets::stat(&bytes);
     }
 
     /// A process may call itself anything; its start time is still read from the right place.
@@ -99,26 +96,39 @@ proptest! {
     }
 
     #[test]
-    fn no_mount_table_ends_the_run(bytes in bytes(MOUNTS), id in any::<u64>(), word in ".{0,3}") {
-        let table = MountTable::new(&bytes);
-        for id in [id, 25, 36] {
-            if let Some(mount) = table.by_id(id) {
-                let root = mount.in_filesystem(&mount.mount_point);
-                prop_assert!(root.is_some_and(|root| root.starts_with(&mount.root)));
-            }
-        }
-        for mount in table.matching(&word).chain(table.matching("")) {
-            prop_assert!(mount.in_filesystem(Path::new("elsewhere")).is_none_or(|place| place.starts_with(&mount.root)));
-        }
-        let covering = table.by_path(Path::new("/proc/7/stat"));
-        prop_assert!(covering.is_none_or(|mount| Path::new("/proc/7/stat").starts_with(&mount.mount_point)));
+    fn no_mount_table_ends_the_run(bytes in bytes(MOUNTS)) {
+        targets::mountinfo(&bytes);
     }
 
+    /// Nor is one taken that serde_json refuses, or refused that it takes.
     #[test]
     fn no_record_ends_the_run(bytes in bytes(RECORD)) {
-        for family in FAMILIES {
-            if let Record::Owner(owner) = family.parse(&bytes) {
-                prop_assert!((1..=PID_LIMIT).contains(&owner.pid));
+        targets::record(&bytes);
+    }
+}
+
+/// The seeds of the fuzz targets, whole, cut, and with each byte changed.
+#[test]
+fn no_seed_of_a_fuzz_target_ends_the_run() {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz");
+    let seeded = std::fs::read_dir(fuzz.join("seeds")).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut seeded: Vec<_> = seeded.map(|name| name.into_string().unwrap()).collect();
+    seeded.sort();
+    assert_eq!(seeded, targets::ALL.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+    let manifest = std::fs::read_to_string(fuzz.join("Cargo.toml")).unwrap();
+    for (name, target) in targets::ALL {
+        let program = std::fs::read_to_string(fuzz.join(format!("fuzz_targets/{name}.rs"))).unwrap();
+        assert!(program.contains(&format!("targets::{name}(")) && manifest.contains(&format!("name = \"{name}\"")));
+        for seed in std::fs::read_dir(fuzz.join("seeds").join(name)).unwrap() {
+            let bytes = std::fs::read(seed.unwrap().path()).unwrap();
+            target(&bytes);
+            for index in 0..bytes.len() {
+                target(&bytes[..index]);
+                let mut changed = bytes.clone();
+                for bits in [0x01, 0x10, 0x80] {
+                    changed[index] = bytes[index] ^ bits;
+                    target(&changed);
+                }
             }
         }
     }

@@ -7,7 +7,7 @@
 //! OpenClaw reads its records with Node.js, and a record means here what it means there:
 //! [`Record::Truncated`] and [`Record::NotJson`], which age into "likely stale", are said only of
 //! bytes in which OpenClaw finds no owner either. What OpenClaw would take and we do not is
-//! [`Record::Hostile`], which leaves the lock alone.
+//! [`Record::Hostile`], which leaves the lock alone. `fixtures/json.jsonl` holds node's answers.
 
 mod json;
 mod line;

@@ -74,7 +74,9 @@ impl Value {
         match (unit, self) {
             (Unit::Milliseconds, Self::Number(number)) => moment(*number),
             (Unit::Rfc3339, Self::Text(units)) => {
-                let time = humantime::parse_rfc3339(&String::from_utf16(units).ok()?).ok()?;
+                let text = String::from_utf16(units).ok()?;
+                // A leap second is no time to JavaScript.
+                let time = humantime::parse_rfc3339(&text).ok().filter(|_| text.get(17..19) != Some("60"))?;
                 Some(EpochMs(i64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok()?))
             }
             (Unit::Milliseconds | Unit::Rfc3339, _) => None,
@@ -212,7 +214,9 @@ mod tests {
         assert_eq!(read(&format!("{{\"pid\":7,{at},\"startTime\":9}}")), named(ticks, 1_777_666_728_682));
         assert_eq!(read(&format!("{{\"pid\":7,{at},\"starttime\":9}}")), named(None, 1_777_666_728_682));
         assert_eq!(read("{\"pid\":7,\"startedAt\":5}"), named(None, 5));
-        for broken in ["5", "\"5\"", "null", "\"yesterday\"", "\"1969-12-31T23:59:59.999Z\""] {
+        for broken in
+            ["5", "\"5\"", "null", "\"yesterday\"", "\"1969-12-31T23:59:59.999Z\"", "\"2016-12-31T23:59:60Z\""]
+        {
             let text = format!("{{\"pid\":7,\"createdAt\":{broken}}}");
             assert_eq!(read(&text), Record::Hostile(Hostility::CreatedAtInvalid), "{text}");
         }
