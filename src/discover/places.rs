@@ -225,7 +225,8 @@ pub struct UsersHome {
 /// The home directories of passwd(5), for `--all-users`.
 #[must_use]
 pub fn homes(passwd: &[u8]) -> Vec<UsersHome> {
-    let real = |home: &UsersHome| !["/", "/nonexistent"].contains(&home.path.to_str().unwrap_or_default());
+    // By their parts: `//` is the root too.
+    let real = |home: &UsersHome| ![Path::new("/"), Path::new("/nonexistent")].contains(&home.path.as_path());
     let mut homes: Vec<UsersHome> = users(passwd).filter(real).collect();
     homes.sort_by(|one, other| one.path.cmp(&other.path));
     // A home that several users share is the first one's: less rights than all of theirs.
@@ -359,7 +360,7 @@ mod tests {
 
     #[test]
     fn homes_are_the_sixth_field() {
-        let passwd = b"root:x:0:0:root:/root:/bin/sh\nnobody:x:1:1::/nonexistent:/bin/false\nbroken\nx:x:2:2::/root:\n";
+        let passwd = b"root:x:0:0:root:/root:/bin/sh\nnobody:x:1:1::/nonexistent:/bin/false\nbroken\nx:x:2:2::/root:\nsys:x:3:3:://:\n";
         let homes: Vec<_> = homes(passwd).into_iter().map(|home| (home.path, home.ids.uid)).collect();
         assert_eq!(homes, [(PathBuf::from("/root"), 0)]);
     }

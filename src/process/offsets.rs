@@ -29,10 +29,13 @@ impl Offset {
     pub fn parse(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes);
         let line = text.lines().find(|line| line.starts_with("boottime"));
-        let numbers: Option<Vec<i128>> =
-            line.map(|line| line.split_whitespace().skip(1).filter_map(|word| word.parse().ok()).collect());
+        let numbers = |line: &str| line.split_whitespace().skip(1).map(|word| word.parse().ok()).collect();
+        // As the kernel has them: a sum of these fits, whatever they are.
+        let numbers: Option<Vec<i64>> = line.and_then(numbers);
         match numbers.as_deref() {
-            Some([seconds, nanoseconds]) => Self::Nanoseconds(seconds * 1_000_000_000 + nanoseconds),
+            Some(&[seconds, nanoseconds]) => {
+                Self::Nanoseconds(i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds))
+            }
             _ => Self::Unknown,
         }
     }
@@ -106,7 +109,7 @@ pub fn as_recorded(read: StartTicks, reader: Offset, process: Clocks, ticks_per_
     let Offset::Nanoseconds(reader) = reader else {
         return vec![read];
     };
-    let tick = 1_000_000_000 / i128::from(ticks_per_second.max(1));
+    let tick = (1_000_000_000 / i128::from(ticks_per_second.max(1))).max(1);
     let mut shifts = vec![-reader];
     match process.children {
         Offset::Nanoseconds(own) => shifts.push(own - reader),
@@ -144,7 +147,9 @@ mod tests {
         let table = b"monotonic           0         0\nboottime         1000         5\n";
         assert_eq!(Offset::parse(table), Offset::Nanoseconds(1000 * SECOND + 5));
         assert_eq!(Offset::parse(b"boottime -3 0\n"), Offset::Nanoseconds(-3 * SECOND));
-        assert_eq!(Offset::parse(b""), Offset::Unknown);
+        for odd in [&b""[..], b"boottime 1\n", b"boottime 1 x 2\n", b"boottime 170000000000000000000000000000 0\n"] {
+            assert_eq!(Offset::parse(odd), Offset::Unknown);
+        }
     }
 
     #[test]
