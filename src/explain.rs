@@ -94,7 +94,7 @@ pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
         Reason::PidNotANumber => impossible("its pid is not a number"),
         Reason::PidTooLarge => impossible("its pid is above the kernel's largest"),
         Reason::StartTicksInvalid => impossible("its start time is no number of ticks"),
-        Reason::CreatedAtInvalid => impossible("its time of creation is no number of milliseconds"),
+        Reason::CreatedAtInvalid => impossible("its time of creation is no time"),
         Reason::LockSymlink => "the lock is a symbolic link, which OpenClaw never makes".to_owned(),
         Reason::LockNotDirectory => "the lock is not a directory, which OpenClaw never makes".to_owned(),
         Reason::LockNotFile => "the lock is not a regular file, which OpenClaw never makes".to_owned(),

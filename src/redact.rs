@@ -6,104 +6,27 @@
 //! its name if it is a common program's. Sentences are made later, from what is redacted here: a
 //! foreign name can only stand in a field, and the compiler lists the fields of each cause.
 
-use crate::discover::{OpenError, version_of};
+mod key;
+mod names;
+
+pub use key::{Key, MIN_KEY_BYTES};
+
+use crate::discover::OpenError;
 use crate::evidence::{ForeignKernel, LockFacts, Nested, NotSole, Reach, SoleAccess, VantageWhy};
-use crate::family;
 use crate::problem::{Cause, WhoRunsUnknown};
+use crate::record::Record;
 use crate::restraint::Restraint;
 use crate::scan::{Blocks, JudgedLock, NotBlocking, Scan};
 use crate::scope::Scope;
-use std::collections::HashMap;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
-
-/// Parts of paths that Linux, containers and OpenClaw choose.
-const HARMLESS_PARTS: &[&str] = &[
-    "_data",
-    "app",
-    "bin",
-    "boot",
-    "bundled-plugin-runtime-deps",
-    "containers",
-    "dev",
-    "dist",
-    "dist-runtime",
-    "docker",
-    "etc",
-    "extensions",
-    "home",
-    "host",
-    "kubelet",
-    "lib",
-    "local",
-    "media",
-    "mnt",
-    "node_modules",
-    "openclaw",
-    "opt",
-    "owner.json",
-    "plugin-runtime-deps",
-    "pods",
-    "proc",
-    "root",
-    "run",
-    "sbin",
-    "shm",
-    "srv",
-    "state",
-    "sys",
-    "tmp",
-    "usr",
-    "var",
-    "volumes",
-    ".clawdbot",
-    ".moldbot",
-    ".moltbot",
-    ".openclaw",
-];
-/// Programs whose name says nothing of their user.
-const HARMLESS_PROGRAMS: &[&str] = &[
-    "MainThread",
-    "bash",
-    "bun",
-    "busybox",
-    "dash",
-    "deno",
-    "docker-init",
-    "init",
-    "node",
-    "npm",
-    "openclaw",
-    "openclaw-agent",
-    "openclaw-doctor",
-    "openclaw-gatewa",
-    "pnpm",
-    "sh",
-    "sleep",
-    "systemd",
-    "tini",
-];
-/// Package roots that images and npm choose, as OpenClaw 2026.4.29 and older hash them into the
-/// names of version directories: /app, /usr/lib/node_modules/openclaw and
-/// /usr/local/lib/node_modules/openclaw. Another hash would confirm a guessed home directory.
-const HARMLESS_HASHES: &[&str] = &["f53b52ad6d21", "4eca5026e977", "17c3fa238f70"];
-/// Words in versions of OpenClaw and of kernels.
-const HARMLESS_VERSION_WORDS: &str = "\
-    alpha amd64 arm64 aws azure beta canary cloud dev fly gcp generic gke linuxkit lts microsoft next nightly \
-    orbstack pve raspi rc rpi rt standard unknown wsl2 x86 64";
-/// Filesystem types that a mount table may name; a FUSE server chooses its own.
-const HARMLESS_FILESYSTEMS: &str = "\
-    9p afs bcachefs btrfs ceph cifs devtmpfs erofs exfat ext2 ext3 ext4 f2fs fuse fuse.glusterfs fuse.mergerfs \
-    fuse.overlayfs fuse.rclone fuse.s3fs fuse.sshfs fuseblk gfs2 jfs lustre nfs nfs4 nilfs2 ocfs2 overlay ramfs \
-    smb3 smbfs squashfs tmpfs vboxsf vfat virtiofs xfs zfs";
-/// Fields of records that hold numbers which prove.
-const HARMLESS_FIELDS: &[&str] =
-    &["pid", "doctorPid", "starttime", "doctorStarttime", "startTime", "startedAt", "createdAtMs", "maxHoldMs"];
+use crate::units::{EpochMs, StartTicks};
+use names::{HARMLESS_FILESYSTEMS, Pseudonyms, is_in, kernel};
 
 /// Replaces everything in a scan that may name a person, a host or a session.
-pub fn redact(scan: &mut Scan) {
-    let mut names = Pseudonyms::default();
+///
+/// `key` makes the ids; one that the operator keeps makes the pseudonyms too.
+pub fn redact(scan: &mut Scan, key: &Key) {
+    let mut names = Pseudonyms::new(key);
+    let limits = Limits::of(scan);
     for root in &mut scan.roots {
         root.path = names.path(&root.path);
         root.spec.path = names.path(&root.spec.path);
@@ -112,7 +35,7 @@ pub fn redact(scan: &mut Scan) {
         spec.path = names.path(&spec.path);
     }
     for lock in &mut scan.locks {
-        names.lock(lock);
+        names.lock(lock, &limits);
     }
     for idle in &mut scan.idle {
         idle.path = names.path(&idle.path);
@@ -132,27 +55,48 @@ pub fn redact(scan: &mut Scan) {
     names.scope(&mut scan.view.scope);
 }
 
-/// The pseudonyms given so far: the same name gets the same one throughout a report.
-#[derive(Default)]
-struct Pseudonyms {
-    given: HashMap<&'static str, HashMap<Vec<u8>, String>>,
+/// Within which a number of a record can be what it says it is. Beyond it anybody may have written
+/// it: a telephone number is no start time.
+struct Limits {
+    /// Start ticks: how long the machine has been up.
+    ticks: StartTicks,
+    /// Times: from OpenClaw's first year to a day from now.
+    times: std::ops::RangeInclusive<EpochMs>,
 }
 
-impl Pseudonyms {
-    fn of(&mut self, kind: &'static str, name: &[u8]) -> String {
-        let given = self.given.entry(kind).or_default();
-        if let Some(known) = given.get(name) {
-            return known.clone();
-        }
-        let pseudonym = format!("{kind}-{}", given.len() + 1);
-        given.insert(name.to_vec(), pseudonym.clone());
-        pseudonym
+impl Limits {
+    fn of(scan: &Scan) -> Self {
+        /// 2025-01-01.
+        const FIRST: EpochMs = EpochMs(1_735_689_600_000);
+        const DAY_MS: i64 = 86_400_000;
+        let ticks = scan.clock.boot_ms.unsigned_abs().saturating_mul(scan.clock.ticks_per_second) / 1000;
+        Self { ticks: StartTicks(ticks), times: FIRST..=EpochMs(scan.clock.wall.0.saturating_add(DAY_MS)) }
     }
 
-    fn lock(&mut self, lock: &mut JudgedLock) {
+    fn apply(&self, record: &mut Record) {
+        let time = |time: &mut Option<EpochMs>| *time = time.filter(|time| self.times.contains(time));
+        match record {
+            Record::Owner(owner) => {
+                owner.start_ticks = owner.start_ticks.filter(|ticks| *ticks <= self.ticks);
+                time(&mut owner.created_at);
+            }
+            Record::Anonymous { created_at } => time(created_at),
+            _ => {}
+        }
+    }
+}
+
+impl Pseudonyms<'_> {
+    fn lock(&mut self, lock: &mut JudgedLock, limits: &Limits) {
+        lock.id = self.id(&lock.id);
         lock.path = self.path(&lock.path);
         lock.found.below = self.path(&lock.found.below);
-        lock.found.reading.raw = record(&lock.found.reading.raw);
+        if !lock.found.reading.raw.is_empty() {
+            // What proves of it stands in the owner's fields.
+            lock.found.reading.raw = format!("redacted: {} bytes", lock.found.reading.raw.len()).into_bytes();
+        }
+        limits.apply(&mut lock.facts.record);
+        limits.apply(&mut lock.found.reading.record);
         match &mut lock.blocks {
             Blocks::Yes { version } => *version = self.version(version),
             Blocks::No { why, known } => {
@@ -257,151 +201,5 @@ impl Pseudonyms {
             | NotSole::SecondProcfs
             | NotSole::MountUnknown => {}
         }
-    }
-
-    fn program(&mut self, name: &str) -> String {
-        if HARMLESS_PROGRAMS.contains(&name) { name.to_owned() } else { self.of("program", name.as_bytes()) }
-    }
-
-    fn version(&mut self, version: &str) -> String {
-        if is_plain_version(version) { version.to_owned() } else { self.of("version", version.as_bytes()) }
-    }
-
-    fn path(&mut self, path: &Path) -> PathBuf {
-        let mut out = PathBuf::new();
-        let mut above: &OsStr = OsStr::new("");
-        for component in path.components() {
-            match component {
-                Component::Normal(part) => {
-                    out.push(self.part(part, above));
-                    above = part;
-                }
-                other => out.push(other),
-            }
-        }
-        out
-    }
-
-    fn part(&mut self, part: &OsStr, above: &OsStr) -> String {
-        let text = part.to_str().unwrap_or_default();
-        if above == "home" || above == "Users" {
-            return self.of("user", part.as_bytes());
-        }
-        if above == "proc" && is_pid(text) {
-            return text.to_owned();
-        }
-        if let Some(version) = version_of(part) {
-            let hash = text.rsplit_once('-').map(|(_, hash)| hash).unwrap_or_default();
-            let shown_hash =
-                if HARMLESS_HASHES.contains(&hash) { hash.to_owned() } else { self.of("package", hash.as_bytes()) };
-            return format!("openclaw-{}-{shown_hash}", self.version(version));
-        }
-        if HARMLESS_PARTS.contains(&text) || family::names_place(text) {
-            return text.to_owned();
-        }
-        if let Some((head, chosen, tail)) = family::fixed_ends(text) {
-            let chosen = if chosen.is_empty() { String::new() } else { self.of("lock", chosen.as_bytes()) };
-            return format!("{head}{chosen}{tail}");
-        }
-        if let Some(uid) = text.strip_prefix("openclaw-").filter(|uid| is_pid(uid)) {
-            return format!("openclaw-{}", self.of("uid", uid.as_bytes()));
-        }
-        match text.strip_prefix(".openclaw-") {
-            Some(_) => format!(".openclaw-{}", self.of("profile", part.as_bytes())),
-            None => self.of("dir", part.as_bytes()),
-        }
-    }
-}
-
-fn is_in(list: &str, word: &str) -> bool {
-    list.split(' ').any(|known| known == word)
-}
-
-/// A number no larger than a pid can be.
-fn is_pid(text: &str) -> bool {
-    (1..=7).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// `2026.4.30-beta.1`: short numbers, and words that releases use.
-fn is_plain_version(version: &str) -> bool {
-    let number = |part: &str| (1..=4).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
-    let parts = || version.split(['.', '-']);
-    parts().count() <= 7 && parts().all(|part| number(part) || is_in(HARMLESS_VERSION_WORDS, part))
-}
-
-/// A kernel's release: its numbers, and the words that distributions add. Who builds one may
-/// name the machine in it.
-fn kernel(release: &str) -> String {
-    let mut out = String::new();
-    for part in release.split_inclusive(['.', '-', '_', '+']) {
-        let word = part.trim_end_matches(['.', '-', '_', '+']);
-        let (numbers, rest) = word.split_at(word.find(|c: char| !c.is_ascii_digit()).unwrap_or(word.len()));
-        let flavour =
-            ["", "el", "fc", "rc", "deb", "bpo"].contains(&rest.trim_end_matches(|c: char| c.is_ascii_digit()));
-        let known = is_in(HARMLESS_VERSION_WORDS, &word.to_ascii_lowercase());
-        let short = numbers.len() <= 6 && rest.len() <= 8;
-        out.push_str(if known || (short && flavour) { word } else { "redacted" });
-        out.push_str(part.get(word.len()..).unwrap_or_default());
-    }
-    out
-}
-
-/// A record with only the numbers that prove; what is no JSON object is not shown at all.
-fn record(raw: &[u8]) -> Vec<u8> {
-    if raw.is_empty() {
-        return Vec::new();
-    }
-    let Ok(serde_json::Value::Object(fields)) = serde_json::from_slice(raw) else {
-        return format!("redacted: {} bytes", raw.len()).into_bytes();
-    };
-    let total = fields.len();
-    let kept: serde_json::Map<_, _> = fields
-        .into_iter()
-        .filter(|(name, value)| HARMLESS_FIELDS.contains(&name.as_str()) && value.is_number())
-        .collect();
-    let dropped = total - kept.len();
-    let mut text = serde_json::Value::Object(kept).to_string();
-    if dropped > 0 {
-        text.push_str(&format!(" (redacted: {dropped} more fields)"));
-    }
-    text.into_bytes()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_name_gets_one_pseudonym_and_numbers_stay() {
-        let mut names = Pseudonyms::default();
-        let path = |names: &mut Pseudonyms, path: &str| names.path(Path::new(path)).display().to_string();
-        let alice =
-            "/home/alice/.openclaw/plugin-runtime-deps/openclaw-2026.4.26-f53b52ad6d21/.openclaw-runtime-deps.lock";
-        assert_eq!(
-            path(&mut names, alice),
-            "/home/user-1/.openclaw/plugin-runtime-deps/openclaw-2026.4.26-f53b52ad6d21/.openclaw-runtime-deps.lock"
-        );
-        assert_eq!(path(&mut names, "/home/bob/x"), "/home/user-2/dir-1");
-        assert_eq!(path(&mut names, "/home/alice/x"), "/home/user-1/dir-1");
-        assert_eq!(path(&mut names, "/proc/4711/root/var/lib/openclaw"), "/proc/4711/root/var/lib/openclaw");
-        assert_eq!(path(&mut names, "/srv/openclaw-alice-f53b52ad6d21"), "/srv/openclaw-version-1-f53b52ad6d21");
-        assert_eq!(path(&mut names, "/openclaw-2026.4.29-alice-deadbeefcafe"), "/openclaw-version-2-package-1");
-        assert_eq!(path(&mut names, "/srv/4711/x"), "/srv/dir-2/dir-1");
-    }
-
-    #[test]
-    fn a_kernel_keeps_its_numbers_and_loses_who_built_it() {
-        for release in ["6.1.0-13-amd64", "5.15.90.1-microsoft-standard-WSL2", "6.8.12-4-pve", "5.14.0-427.el9.x86_64"]
-        {
-            assert_eq!(kernel(release), release);
-        }
-        assert_eq!(kernel("6.1.0-alice-acme01"), "6.1.0-redacted-redacted");
-    }
-
-    #[test]
-    fn a_record_keeps_only_the_numbers_that_prove() {
-        let shown = record(b"{\"pid\":7,\"starttime\":5,\"host\":\"acme\",\"token\":1}");
-        assert_eq!(String::from_utf8(shown).unwrap(), "{\"pid\":7,\"starttime\":5} (redacted: 2 more fields)");
-        assert_eq!(record(b"alice"), b"redacted: 5 bytes");
     }
 }

@@ -6,6 +6,7 @@
 mod support;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use support::{Answer, DEPS, Living, Stage, dead_pid, lab_required, record, start_ticks, wait_until};
@@ -263,11 +264,29 @@ fn the_init_container_removes_only_proofs_and_lets_the_gateway_start() {
     let stage = volume(None);
     let uid = u32::try_from(container["securityContext"]["runAsUser"].as_u64().unwrap()).unwrap();
     let pod = Container { volumes: vec![(stage.path(), STATE)], uid, ..Container::default() };
+    // What every ext4 volume has, and a link that leads to what is mounted elsewhere.
+    std::fs::create_dir(stage.path().join("lost+found")).unwrap();
+    std::fs::set_permissions(stage.path().join("lost+found"), PermissionsExt::from_mode(0o700)).unwrap();
+    std::os::unix::fs::symlink("/run", stage.path().join("credentials")).unwrap();
+    let guard = guard(stage.path());
     let line = line_of(&container);
     let answer = pod.run(&line);
     assert_eq!((answer.code(), left(&stage)), (0, vec![LEGACY]), "{}{}", answer.out(), answer.err());
+    assert!(!guard.exists(), "a guard is never proven and keeps the gateway down: {}{}", answer.out(), answer.err());
     // Without the tolerance the pod would not start: something stayed.
-    assert_eq!(pod.run(line.split_once(" ||").unwrap().0).code(), 1);
+    assert_ne!(pod.run("openclaw-doctor repair --assume-single-writer /var/lib/openclaw").code(), 0);
+    // Wrong usage is no state of the volume: the pod must not start as if all were well.
+    assert_eq!(pod.run(&line.replace("repair ", "repair --no-such-flag ")).code(), 1);
+}
+
+/// A reclaim guard that a killed OpenClaw left beside its lock.
+fn guard(below: &Path) -> PathBuf {
+    let state = below.join(".openclaw");
+    let guard = state.join("openclaw.json.lock.reclaim");
+    std::fs::create_dir_all(&guard).unwrap();
+    support::age(&guard);
+    assert!(Command::new("chmod").args(["-R", "a+rwX"]).arg(&state).status().unwrap().success());
+    guard
 }
 
 #[test]
@@ -383,8 +402,10 @@ fn units_pass_systemds_own_check() {
 fn exec_start_pre_repairs_the_state_directory_as_the_units_user() {
     for (mark, variable) in [("unit: dropin", "${STATE_DIRECTORY}"), ("unit: user", "%h")] {
         let text = block(mark);
-        let line = text.lines().find_map(|line| line.strip_prefix("ExecStartPre=-/usr/local/bin/")).unwrap();
-        assert!(line.contains(variable), "{line}");
+        let lines: Vec<&str> =
+            text.lines().filter_map(|line| line.strip_prefix("ExecStartPre=-/usr/local/bin/")).collect();
+        let [repair, guards] = lines.as_slice() else { panic!("{lines:?}") };
+        assert!(lines.iter().all(|line| line.contains(variable)), "{lines:?}");
         let stage = Stage::new();
         stage.lock(&format!(".openclaw/plugin-runtime-deps/{DEAD}"), DEPS, Some(&record(dead_pid(), Some(7))));
         let living = Living::sleep();
@@ -393,15 +414,19 @@ fn exec_start_pre_repairs_the_state_directory_as_the_units_user() {
             DEPS,
             Some(&record(living.pid(), Some(living.ticks()))),
         );
-        let line = line.replace(variable, &stage.path().display().to_string());
-        let answer = plain(&line, stage.path());
+        let run = |line: &str| plain(&line.replace(variable, &stage.path().display().to_string()), stage.path());
+        let answer = run(repair);
         if !answer.out().contains("proven") && answer.code() == 1 {
             return lab_required("this machine's /proc is not the host's");
         }
         assert_eq!(answer.code(), 0, "{}{}", answer.out(), answer.err());
         let there =
             |version: &str| stage.path().join(".openclaw/plugin-runtime-deps").join(version).join(DEPS).exists();
-        assert_eq!((there(DEAD), there(HELD)), (false, true), "{line}");
+        assert_eq!((there(DEAD), there(HELD)), (false, true), "{repair}");
+        let guard = guard(stage.path());
+        assert_eq!((run(repair).code(), guard.exists()), (1, true), "it is never proven");
+        let answer = run(guards);
+        assert_eq!((answer.code(), guard.exists()), (0, false), "{}{}", answer.out(), answer.err());
     }
 }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod support;
+use openclaw_doctor::redact::Key;
 use serde_json::{Value, json};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -11,12 +12,14 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use support::machine::{VOUCHED, moved_to_own_machine};
-use support::{Answer, DEPS, Living, MIRROR, command, dead_pid, record};
+use support::{Answer, DEPS, Living, MIRROR, Stage, command, dead_pid, record};
 
 /// A user, a host, a token, a session and a customer's number.
 const SECRETS: &[&str] = &["alicew", "acme07", "hunter2", "5e55ion", "/8675309"];
 
 /// What is in a text that should not be: as it stands, in capitals, in hexadecimal.
+const KEY: &[u8] = b"a key that an operator keeps";
+
 fn leaks(text: &str) -> Vec<String> {
     let text = text.to_lowercase();
     let hex = |secret: &str| secret.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
@@ -248,9 +251,13 @@ fn no_name_survives_and_every_number_that_proves_does() {
     let planted = plant();
     let flags = ["--discover", "--json", "--color=never"];
     let plain = planted.scan(&flags).json();
-    let answer = planted.scan(&[&flags[..], &["--redact"]].concat());
+    let key = planted.path().join("key");
+    std::fs::write(&key, KEY).unwrap();
+    let kept = ["--redact", "--redact-key", key.to_str().unwrap()];
+    let answer = planted.scan(&[&flags[..], &kept].concat());
     let redacted = answer.json();
     assert_clean(&answer);
+    assert_clean(&planted.scan(&[&flags[..], &["--redact"]].concat()));
 
     // The plants reached the report: else their absence would show nothing.
     let text = plain.to_string();
@@ -265,8 +272,9 @@ fn no_name_survives_and_every_number_that_proves_does() {
     let before = ours(&plain, planted.path());
     assert!(before.len() >= 9 * 4 + 7 + 3, "{}", before.len());
     for (id, proof_before) in &before {
-        let after = array(&redacted, "locks").iter().find(|lock| lock["id"] == **id);
-        assert_eq!(&proof(after.expect(id)), proof_before, "{id}");
+        let id = Key::kept(KEY).unwrap().id(id);
+        let after = array(&redacted, "locks").iter().find(|lock| lock["id"] == id);
+        assert_eq!(&proof(after.expect(&id)), proof_before, "{id}");
     }
     let classes: std::collections::BTreeSet<_> =
         before.iter().map(|(_, proof)| proof["class"][1].as_str().unwrap().to_owned()).collect();
@@ -491,4 +499,85 @@ fn a_volume_of_a_container_is_named_by_no_reason() {
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+/// An id that anybody can compute again tells whether a guess at a name is right: a telephone number
+/// in a file's name came back in half a second.
+#[test]
+fn no_id_lets_a_guess_be_tried_and_one_key_gives_the_same_everywhere() {
+    let stage = Stage::new();
+    let state = stage.path().join(".openclaw/credentials");
+    std::fs::create_dir_all(&state).unwrap();
+    let said = format!("{{\"pid\":{},\"createdAt\":\"2026-01-01T00:00:00.000Z\"}}", dead_pid());
+    std::fs::write(state.join("+4915112345678-pairing.json.lock"), said).unwrap();
+    let key = stage.path().join("key");
+    std::fs::write(&key, KEY).unwrap();
+    let scan = |flags: &[&str]| {
+        let mut command = command();
+        command.args(["scan", "--json"]).args(flags).arg(stage.path()).stdin(Stdio::null());
+        Answer(command.output().unwrap())
+    };
+    let id = |answer: &Answer| answer.lock()["id"].as_str().unwrap().to_owned();
+    let plain = id(&scan(&[]));
+    assert_eq!(plain, id(&scan(&[])), "plain ids are stable");
+    let ids = [id(&scan(&["--redact"])), id(&scan(&["--redact"]))];
+    assert!(ids[0] != ids[1] && !ids.contains(&plain), "{plain} {ids:?}");
+    let kept = ["--redact", "--redact-key", key.to_str().unwrap()];
+    let reports = [scan(&kept), scan(&kept)];
+    assert_eq!(id(&reports[0]), id(&reports[1]));
+    assert_eq!(reports[0].lock()["path"], reports[1].lock()["path"], "and the same pseudonyms");
+    assert!(!reports[0].out().contains("15112345678") && id(&reports[0]) != plain);
+
+    let named = |id: &str, key: Option<&Path>| {
+        let mut command = command();
+        command.args(["repair", "--dry-run", "--lock", id]).arg(stage.path()).stdin(Stdio::null());
+        command.args(key.into_iter().flat_map(|key| [OsStr::new("--redact-key"), key.as_os_str()]));
+        Answer(command.output().unwrap()).code()
+    };
+    assert_eq!(named(&id(&reports[0]), None), 2, "an id of a redacted report says nothing without its key");
+    assert_eq!(named(&id(&reports[0]), Some(&key)), 1);
+    std::fs::write(&key, "short").unwrap();
+    assert_eq!(scan(&kept).code(), 2);
+}
+
+/// Whoever writes a record chooses its numbers.
+#[test]
+fn a_number_that_cannot_be_what_it_says_is_not_shown() {
+    let stage = Stage::new();
+    let owner = Living::sleep();
+    let version = "openclaw-2026.4.29-aaaaaaaaaaaa";
+    let told = [
+        format!("{{\"pid\":{},\"starttime\":4915112345678,\"createdAtMs\":4915112345678}}", owner.pid()),
+        "{\"pid\":4915112345678,\"starttime\":4915112345678}".to_owned(),
+        format!("{{\"pid\":{},\"maxHoldMs\":4915112345678,\"n\":[4915112345678]}}", owner.pid()),
+        "{\"createdAtMs\":4915112345678}".to_owned(),
+    ];
+    for (index, record) in told.iter().enumerate() {
+        stage.lock(&format!("{version}{index}"), DEPS, Some(record));
+        stage.lock(&format!("{index}/{version}"), DEPS, Some(record));
+    }
+    stage.lock("openclaw-4915.1123.4567-aaaaaaaaaaaa", DEPS, Some("{}"));
+    stage.lock("proc/4915112/x/openclaw-2026.4.29-aaaaaaaaaaaa", DEPS, Some("{}"));
+    for flags in [&["--json"][..], &[], &["--verbose"]] {
+        let mut command = command();
+        command.args(["scan", "--redact"]).args(flags).arg(stage.path()).stdin(Stdio::null());
+        let answer = Answer(command.output().unwrap());
+        for number in ["4915112345678", "15112345678", "4915.1123", "4915112/", "4915112"] {
+            assert!(!answer.out().contains(number), "{number}: {}", answer.out());
+        }
+        assert!(answer.out().contains(&owner.pid().to_string()), "numbers that prove stay: {}", answer.out());
+    }
+}
+
+/// The next command of a redacted report must not look at more than the run did.
+#[test]
+fn the_next_command_names_the_places_of_this_run() {
+    let stage = Stage::new();
+    stage.lock("alicew/openclaw-2026.4.29-aaaaaaaaaaaa", DEPS, Some(&record(dead_pid(), Some(7))));
+    let mut command = command();
+    command.args(["scan", "--redact", "--family", "runtime-deps", VOUCHED]).arg(stage.path().join("alicew"));
+    let answer = Answer(command.stdin(Stdio::null()).output().unwrap());
+    let next = answer.out().lines().find(|line| line.starts_with("Next: ")).unwrap().to_owned();
+    assert!(next.contains("repair --assume-single-writer --family runtime-deps /tmp/dir-"), "{next}");
+    assert_eq!(leaks(&answer.out()), Vec::<String>::new());
 }

@@ -29,9 +29,11 @@ fn every_question_is_answered_by_its_line() {
     home.lock("s/openclaw-2026.4.29-aaaaaaaaaaaa", DEPS, Some(&record(owner.pid(), Some(owner.ticks()))));
     home.lock("s/openclaw-2026.4.27-bbbbbbbbbbbb", DEPS, Some(&record(dead_pid(), Some(7))));
     home.lock("s/openclaw-2026.4.26-cccccccccccc", DEPS, Some(&record(owner.pid(), None)));
+    std::fs::write(home.path().join("redact.key"), [7; 32]).unwrap();
     let scan = |name: &str| {
         let mut command = command();
-        command.args(["scan", "--json", "--redact", "--discover", VOUCHED]).arg(home.path().join("s"));
+        command.args(["scan", "--json", "--redact", "--redact-key"]).arg(home.path().join("redact.key"));
+        command.args(["--discover", VOUCHED]).arg(home.path().join("s"));
         command.arg(home.path().join("missing")).env("HOME", home.path());
         let answer = Answer(command.output().unwrap());
         std::fs::write(home.path().join(name), &answer.0.stdout).unwrap();

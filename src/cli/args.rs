@@ -57,6 +57,10 @@ pub(crate) struct ScanArgs {
     /// Replace home directories, user, host and session names by pseudonyms, for a ticket
     #[arg(long)]
     pub(crate) redact: bool,
+    /// Make ids and pseudonyms from the secret in FILE, so that they are the same in every report made
+    /// with it
+    #[arg(long, value_name = "FILE", requires = "redact")]
+    pub(crate) redact_key: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -74,6 +78,9 @@ pub(crate) struct RepairArgs {
     /// where it is active
     #[arg(long, value_name = "ID|PATH")]
     pub(crate) lock: Vec<PathBuf>,
+    /// The ids are those of a report that was redacted with the secret in FILE
+    #[arg(long, value_name = "FILE", requires = "lock")]
+    pub(crate) redact_key: Option<PathBuf>,
     /// Append a line of JSON to FILE before and after each removal, synced to disk
     #[arg(long, value_name = "FILE")]
     pub(crate) receipt: Option<PathBuf>,
@@ -100,8 +107,11 @@ pub(crate) enum Report {
 pub(crate) struct ExplainArgs {
     /// The path of a lock, or the id that a scan printed
     pub(crate) lock: PathBuf,
-    /// Where to look for an id, if not where OpenClaw keeps its state
+    /// Where to look for an id, if not where OpenClaw keeps its state; or further locks
     pub(crate) paths: Vec<PathBuf>,
+    /// The id is one of a report that was redacted with the secret in FILE
+    #[arg(long, value_name = "FILE")]
+    pub(crate) redact_key: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Args)]

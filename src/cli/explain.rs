@@ -1,14 +1,15 @@
 //! `openclaw-doctor explain LOCK`: everything known of one lock, in sentences.
 
-use super::Failure;
 use super::args::{Common, ExplainArgs};
+use super::key::{id_of, kept};
 use super::scan::with_progress;
 use super::style::Look;
 use super::table::{idle_line, owner, write_problem};
+use super::{Failure, told};
 use openclaw_doctor::evidence::{Candidate, Life, Reach, SoleAccess, TimeNamespace, Vantage};
 use openclaw_doctor::explain;
 use openclaw_doctor::family::Removal;
-use openclaw_doctor::quote::{visible, visible_path};
+use openclaw_doctor::quote::visible_path;
 use openclaw_doctor::record::Record;
 use openclaw_doctor::release::spans;
 use openclaw_doctor::report::v1::Summary;
@@ -22,10 +23,12 @@ const HEAD: usize = 10;
 
 pub(crate) fn run(args: &ExplainArgs, common: &Common) -> Result<u8, Failure> {
     let id = args.lock.to_str().filter(|text| is_id(text) && !args.lock.exists());
-    let paths = if id.is_some() { args.paths.clone() } else { vec![args.lock.clone()] };
+    let own = id.is_none().then(|| args.lock.clone());
+    let paths = own.into_iter().chain(args.paths.iter().cloned()).collect();
+    let key = args.redact_key.as_deref().map(kept).transpose()?;
     let mut scan = with_progress(&common.request(paths), common);
     if let Some(id) = id {
-        scan.locks.retain(|lock| lock.id == id);
+        scan.locks.retain(|lock| id_of(lock, key.as_ref()) == id);
         scan.idle.clear();
     }
     if scan.locks.is_empty() && scan.problems.is_empty() && scan.idle.is_empty() {
@@ -38,15 +41,19 @@ pub(crate) fn run(args: &ExplainArgs, common: &Common) -> Result<u8, Failure> {
         return Ok(Summary::of(&scan).exit_code());
     }
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let look = Look::new(common.color);
+    let written = write_all(&mut out, &scan, args, Look::new(common.color)).and_then(|()| out.flush());
+    told(written, Summary::of(&scan).exit_code())
+}
+
+fn write_all(out: &mut impl Write, scan: &Scan, args: &ExplainArgs, look: Look) -> io::Result<()> {
     for (index, lock) in scan.locks.iter().enumerate() {
         if index > 0 {
             writeln!(out)?;
         }
-        write(&mut out, lock, &scan, look)?;
+        write(out, lock, scan, look)?;
     }
     for problem in &scan.problems {
-        write_problem(&mut out, problem, look)?;
+        write_problem(out, problem, look)?;
     }
     for idle in &scan.idle {
         writeln!(out, "{}", look.prose(&idle_line(idle), 2))?;
@@ -55,8 +62,7 @@ pub(crate) fn run(args: &ExplainArgs, common: &Common) -> Result<u8, Failure> {
         let lock = visible_path(&args.lock);
         writeln!(out, "No lock {lock} was found, but it may be where this run could not look")?;
     }
-    out.flush()?;
-    Ok(Summary::of(&scan).exit_code())
+    Ok(())
 }
 
 pub(crate) fn is_id(text: &str) -> bool {
@@ -64,12 +70,13 @@ pub(crate) fn is_id(text: &str) -> bool {
 }
 
 pub(crate) fn write(out: &mut dyn Write, lock: &JudgedLock, scan: &Scan, look: Look) -> io::Result<()> {
-    let mut line = |name: &str, text: &str| {
+    let mut lines = |name: &str, lines: &[String]| {
         let head = format!("{name:<HEAD$}");
-        let text: Vec<String> = text.split('\n').map(visible).collect();
-        let entry = look.entry(&head, &text.join("\n"));
+        let entry = look.entry(&head, lines);
         writeln!(out, "{}{}", look.bold(&head), entry.get(head.len()..).unwrap_or_default())
     };
+    let next = look.advice("", &lock.advice(&scan.view), HEAD);
+    let mut line = |name: &str, text: &str| lines(name, &[text.to_owned()]);
     let (facts, verdict, family) = (&lock.facts, &lock.verdict, lock.found.family);
     line("Lock", &visible_path(&lock.path))?;
     line("Id", &lock.id)?;
@@ -114,7 +121,7 @@ pub(crate) fn write(out: &mut dyn Write, lock: &JudgedLock, scan: &Scan, look: L
     line("Judged", family.judged)?;
     line("If wrong", &format!("after a wrong removal {}", family.harm))?;
     line("Rule", &format!("row {} of docs/evidence.md, {}", verdict.row, reason_code(lock)))?;
-    line("Next", &look.advice("", &lock.advice(&scan.view), HEAD))
+    lines("Next", &next)
 }
 
 fn reason_code(lock: &JudgedLock) -> String {

@@ -3,6 +3,7 @@
 mod args;
 mod explain;
 mod front;
+mod key;
 mod manual;
 mod progress;
 mod prompt;
@@ -55,8 +56,8 @@ fn answer(cli: &Cli, place: Place) -> ExitCode {
     };
     match result {
         Ok(code) => ExitCode::from(code),
-        // The reader of a pipe has seen enough.
-        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        // The reader of a pipe has seen enough: the code still says what was found.
+        Err(Failure::Output(error, code)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(code),
         Err(failure) => {
             let _ = writeln!(io::stderr(), "openclaw-doctor: {failure}");
             ExitCode::from(failure.code())
@@ -71,12 +72,15 @@ fn without_escapes(error: clap::Error) -> clap::Error {
     Cli::try_parse_from(args).err().unwrap_or(error)
 }
 
+/// The exit code of an answer, told or not.
+fn told(written: io::Result<()>, code: u8) -> Result<u8, Failure> {
+    written.map(|()| code).map_err(|error| Failure::Output(error, code))
+}
+
 /// Why a command has no answer.
 pub(crate) enum Failure {
-    /// The answer could not be written.
-    Output(io::Error),
-    /// What a repair did could not be told; its own exit code.
-    Untold(io::Error, u8),
+    /// The answer could not be written; the exit code that it would have had.
+    Output(io::Error, u8),
     /// The arguments do not fit what is there: what, and what to do.
     Usage(String),
     /// The receipt cannot be opened: nothing was removed.
@@ -86,8 +90,7 @@ pub(crate) enum Failure {
 impl Failure {
     fn code(&self) -> u8 {
         match self {
-            Self::Output(_) => INCOMPLETE,
-            Self::Untold(_, code) => INCOMPLETE.max(*code),
+            Self::Output(_, code) => INCOMPLETE.max(*code),
             Self::Usage(_) => USAGE,
             Self::Receipt(_) => 4,
         }
@@ -97,7 +100,7 @@ impl Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Output(error) | Self::Untold(error, _) => write!(f, "cannot write the answer: {error}"),
+            Self::Output(error, _) => write!(f, "cannot write the answer: {error}"),
             Self::Usage(message) | Self::Receipt(message) => f.write_str(&visible(message)),
         }
     }
@@ -105,6 +108,6 @@ impl std::fmt::Display for Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self::Output(error)
+        Self::Output(error, 0)
     }
 }

@@ -2,20 +2,23 @@
 
 use super::args::{Common, RepairArgs};
 use super::front::{Place, Stop};
+use super::key::{id_of, kept};
 use super::progress::ProgressLine;
 use super::style::Look;
 use super::table::{count, is_remarkable, write_problem};
-use super::{Failure, explain, prompt};
+use super::{Failure, explain, prompt, told};
 use openclaw_doctor::evidence::ProcSource;
 use openclaw_doctor::explain as words;
 use openclaw_doctor::plan::{Allowed, Intent};
-use openclaw_doctor::quote::{visible, visible_path};
+use openclaw_doctor::quote::visible_path;
 use openclaw_doctor::receipt::{Receipt, Unfit};
+use openclaw_doctor::redact::Key;
 use openclaw_doctor::remove::{Outcome, OutcomeKind};
 use openclaw_doctor::repair::{Console, Handled, How, Reply, exit_code, interrupted, repair};
 use openclaw_doctor::report::json::write_pretty;
 use openclaw_doctor::report::repair_v1::{RepairReport, RepairSummary};
 use openclaw_doctor::scan::{JudgedLock, Scan, Session};
+use openclaw_doctor::sys::tree::Dir;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -54,19 +57,13 @@ pub(crate) fn run(args: &RepairArgs, common: &Common, place: Place) -> Result<u8
         }
     };
     let mut out = BufWriter::new(io::stdout().lock());
-    let told = match done.failed {
+    let written = match done.failed {
         Some(error) => Err(error),
         None => tell_untold(&mut out, &done, args, common)
             .and_then(|()| tell(&mut out, &done.scan, &done.handled, args, common))
             .and_then(|()| out.flush()),
     };
-    match told {
-        // The reader has seen enough; what was done counts all the same.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::Untold(error, exit_code(&done.scan, &done.handled)))
-        }
-        _ => Ok(exit_code(&done.scan, &done.handled)),
-    }
+    told(written, exit_code(&done.scan, &done.handled))
 }
 
 fn tell_untold(out: &mut impl Write, done: &Done, args: &RepairArgs, common: &Common) -> io::Result<()> {
@@ -84,9 +81,9 @@ fn tell_untold(out: &mut impl Write, done: &Done, args: &RepairArgs, common: &Co
 }
 
 fn outcome_entry(look: Look, lock: &JudgedLock, outcome: &Outcome) -> String {
-    let detail = if outcome.detail.is_empty() { String::new() } else { format!(": {}", visible(&outcome.detail)) };
+    let detail = if outcome.detail.is_empty() { String::new() } else { format!(": {}", outcome.detail) };
     let text = format!("{}{detail}", visible_path(&lock.path));
-    look.entry(&format!("{:<HEAD$}", outcome.kind.word()), &text)
+    look.entry(&format!("{:<HEAD$}", outcome.kind.word()), &[text])
 }
 
 /// A repair that is over.
@@ -115,7 +112,8 @@ fn work(args: &RepairArgs, common: &Common, place: Place, course: &Arc<Course>) 
     let mut line = ProgressLine::new(common.quiet);
     let mut scan = session.scan(&mut |progress| line.show(progress));
     drop(line);
-    select(&mut scan, &args.lock)?;
+    let key = args.redact_key.as_deref().map(kept).transpose()?;
+    select(&mut scan, &args.lock, key.as_ref())?;
     let scan = Arc::new(scan);
 
     // From here on a signal ends the run between two locks; before, nothing has been changed.
@@ -208,15 +206,18 @@ fn open_receipt(path: &Path) -> Result<Receipt, Failure> {
 }
 
 /// Keeps the locks that `--lock` names; each name must mean exactly one.
-fn select(scan: &mut Scan, selectors: &[PathBuf]) -> Result<(), Failure> {
+fn select(scan: &mut Scan, selectors: &[PathBuf], key: Option<&Key>) -> Result<(), Failure> {
     if selectors.is_empty() {
         return Ok(());
     }
     let mut keep = vec![false; scan.locks.len()];
     for selector in selectors {
         let path = std::path::absolute(selector).unwrap_or_else(|_| selector.clone());
-        let matches = |lock: &JudgedLock| {
-            if is_id(selector) { selector.to_str() == Some(lock.id.as_str()) } else { lock.path == path }
+        // A link to a lock means the lock that it leads to, as it does for `explain`.
+        let behind = Dir::open_root(&path).ok().and_then(|dir| dir.kernel_path());
+        let matches = |lock: &JudgedLock| match selector.to_str() {
+            Some(id) if is_id(selector) => id_of(lock, key) == id,
+            _ => lock.path == path || (behind.is_some() && lock.real_path == behind),
         };
         let found: Vec<usize> =
             (0..).zip(&scan.locks).filter(|(_, lock)| matches(lock)).map(|(index, _)| index).collect();
@@ -279,14 +280,14 @@ impl Console for Terminal {
             let verdict = verdict(lock, scan);
             let path = visible_path(&lock.path);
             // One line for each lock in a pipe, where lines are counted and searched.
-            let text =
-                if self.look.width.is_some() { format!("{path}\n{verdict}") } else { format!("{path}  {verdict}") };
-            self.say(&self.look.entry(&format!("{:<HEAD$}", intent.word()), &text));
+            let lines =
+                if self.look.width.is_some() { vec![path, verdict] } else { vec![format!("{path}  {verdict}")] };
+            self.say(&self.look.entry(&format!("{:<HEAD$}", intent.word()), &lines));
         }
     }
 
     fn ask(&mut self, lock: &JudgedLock, scan: &Scan) -> Reply {
-        let evidence = format!("{}\n{}", visible_path(&lock.path), verdict(lock, scan));
+        let evidence = [visible_path(&lock.path), verdict(lock, scan)];
         let question = format!("\n{}\nRemove it?", self.look.entry("  ", &evidence));
         let look = self.look;
         prompt::ask(&question, &self.stop, &mut |out| explain::write(out, lock, scan, look))
@@ -309,7 +310,7 @@ impl Console for Terminal {
 
 fn verdict(lock: &JudgedLock, scan: &Scan) -> String {
     let standing = lock.verdict.leaning().map(|leaning| format!(", {}", leaning.word())).unwrap_or_default();
-    let why = visible(&words::sentence(&lock.facts, &lock.verdict, &scan.view));
+    let why = words::sentence(&lock.facts, &lock.verdict, &scan.view);
     format!("{}{standing}: {why}", lock.verdict.classification.word())
 }
 
@@ -326,9 +327,8 @@ fn close(out: &mut impl Write, scan: &Scan, handled: &[Handled], args: &RepairAr
             let stuck = matches!(handled.kind(), Some(OutcomeKind::Failed | OutcomeKind::Refused));
             let first = if stuck { "once the cause above is removed: " } else { "" };
             let next = look.advice(first, &lock.advice(&scan.view), HEAD);
-            let next: Vec<String> = next.split('\n').map(visible).collect();
-            let text = format!("{}\n{}", visible_path(&lock.path), next.join("\n"));
-            writeln!(out, "{}", look.entry(&format!("{:<HEAD$}", "left"), &text))?;
+            let lines: Vec<String> = std::iter::once(visible_path(&lock.path)).chain(next).collect();
+            writeln!(out, "{}", look.entry(&format!("{:<HEAD$}", "left"), &lines))?;
         }
     }
     let summary = RepairSummary::of(scan, handled);

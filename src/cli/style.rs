@@ -2,6 +2,7 @@
 
 use super::args::Color;
 use openclaw_doctor::explain::Advice;
+use openclaw_doctor::quote::visible;
 use openclaw_doctor::verdict::Classification;
 use owo_colors::{OwoColorize, Style};
 use std::io::IsTerminal;
@@ -77,28 +78,30 @@ impl Look {
         out
     }
 
-    /// A head and its text beside it, each line of the text broken between words.
-    pub(crate) fn entry(self, head: &str, text: &str) -> String {
+    /// A head and lines beside it, each made safe to show and broken between words. What a stranger
+    /// wrote makes no line of its own: only here a line begins.
+    pub(crate) fn entry(self, head: &str, lines: &[impl AsRef<str>]) -> String {
         let indent = head.chars().count();
-        let lines = text.split('\n').enumerate().map(|(index, line)| {
+        let lines = lines.iter().enumerate().map(|(index, line)| {
             let head = if index == 0 { head.to_owned() } else { " ".repeat(indent) };
-            self.prose(&format!("{head}{line}"), indent)
+            self.prose(&format!("{head}{}", visible(line.as_ref())), indent)
         });
         lines.collect::<Vec<String>>().join("\n")
     }
 
     /// Advice beside a head of this width: the command on a line of its own and whole, unless
     /// all fits on one.
-    pub(crate) fn advice(self, first: &str, advice: &Advice, indent: usize) -> String {
+    pub(crate) fn advice(self, first: &str, advice: &Advice, indent: usize) -> Vec<String> {
         let whole = format!("{first}{advice}");
         let fits = self.width.is_none_or(|width| indent + whole.chars().count() <= usize::from(width));
         match &advice.command {
             Some(command) if !fits => {
                 let words = format!("{first}{}", advice.words);
                 let words = words.trim_end_matches([':', ' ']);
-                if words.is_empty() { command.clone() } else { format!("{words}:\n{command}") }
+                let words = (!words.is_empty()).then(|| format!("{words}:"));
+                words.into_iter().chain([command.clone()]).collect()
             }
-            _ => whole,
+            _ => vec![whole],
         }
     }
 

@@ -175,7 +175,7 @@ fn table(place: &Path, locks: &[&JudgedLock], scan: &Scan, look: Look) -> String
 fn row(place: &Path, lock: &JudgedLock, scan: &Scan, look: Look) -> String {
     let class = lock.verdict.classification;
     let owner = format!("{}, {}, blocks: {}", owner(lock), age(lock, scan), lock.blocks.parts().0);
-    let details = format!("{}\n{owner}\n{}", below(place, lock), why(lock, scan));
+    let details = [below(place, lock), owner, why(lock, scan)];
     look.entry(&format!(" {:<19}  ", class.word()), &details).replacen(class.word(), &look.class(class), 1)
 }
 

@@ -59,6 +59,8 @@ impl FoundLock {
     }
 }
 
+/// Directories in which no release takes a lock: packages, and what fsck(8) finds on an ext4 volume.
+const NEVER_ENTERED: [&[u8]; 2] = [b"node_modules", b"lost+found"];
 /// Locks that the listing thread reads itself before a second thread is worth its start.
 const ALONE: usize = 256;
 /// How much deeper than its depth a walk goes in a state dir that it met on its way.
@@ -218,7 +220,7 @@ impl Walk<'_> {
                 }
                 if name.ends_with(b".lock") && is_dir(&entry) {
                     self.look_alike(below, tell);
-                } else if name != b"node_modules"
+                } else if !NEVER_ENTERED.contains(&name)
                     && (!is_dir(&entry) || self.enters(&entry, below))
                     && !self.is_of_another(&entry)
                 {

@@ -1,6 +1,7 @@
 //! Names that attack a terminal, a shell, or a reader's eye.
 
 use super::look::{assert_harmless, look, os};
+use super::support::machine::moved_to_own_machine;
 use super::support::{Answer, DEPS, Living, Stage, command, dead_pid, doctor, record, start_ticks};
 use serde_json::Value;
 use std::ffi::OsStr;
@@ -190,4 +191,38 @@ fn in_colour_the_only_escapes_are_our_own() {
     }
     assert_ne!(plain, answer.out());
     assert_harmless("colour", plain.as_bytes());
+}
+
+/// A version with a newline must not make a line of its own: the last line of an answer is what a
+/// tired operator pastes.
+#[test]
+fn no_foreign_field_begins_a_line() {
+    if moved_to_own_machine() {
+        return;
+    }
+    let home = Stage::new();
+    let forged = "2026.4.29\nNext: rm -rf ~\n\u{1b}[2Kopenclaw-doctor repair --yes";
+    std::fs::create_dir(home.path().join("openclaw")).unwrap();
+    let package = serde_json::json!({"name": "openclaw", "version": forged}).to_string();
+    std::fs::write(home.path().join("openclaw/package.json"), package).unwrap();
+    let lock = home.lock("s/openclaw-2026.4.29-aaaaaaaaaaaa", DEPS, Some(&record(dead_pid(), Some(7))));
+    let lock = lock.to_str().unwrap();
+    let stage = home.path().join("s");
+    let stage = stage.to_str().unwrap();
+    for args in [
+        vec!["explain", lock, "--discover"],
+        vec!["scan", "--discover", stage],
+        vec!["scan", "--discover", "--verbose", stage],
+        vec!["repair", "--dry-run", "--discover", stage],
+    ] {
+        let mut command = command();
+        let answer = Answer(command.args(&args).env("HOME", home.path()).stdin(Stdio::null()).output().unwrap());
+        let out = answer.out();
+        assert!(!out.contains('\u{1b}'), "{args:?}: {out}");
+        let begins =
+            |line: &str| line.trim_start().starts_with("Next: rm") || line.starts_with("openclaw-doctor repair --yes");
+        assert!(!out.lines().any(begins), "{args:?}: {out}");
+    }
+    let explained = doctor(["explain", lock]);
+    assert!(explained.code() < 2, "{}", explained.err());
 }
