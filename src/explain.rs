@@ -355,8 +355,11 @@ fn kernel_unknown(proc: &str, lock: &LockFacts) -> String {
         (_, KernelHold::Unknown(why)) => ("this file", *why),
         _ => return "it cannot be told whether the kernel's lock on this file is held".to_owned(),
     };
-    let named = lock.record.owner().is_some();
-    let shown = if named { format!("{}; but ", here(proc, lock)) } else { String::new() };
+    let shown = match lock.record.owner() {
+        Some(_) if !proc.is_empty() || !living(lock).is_empty() => format!("{}; but ", here(proc, lock)),
+        Some(owner) => format!("the record names pid {}; but ", owner.pid),
+        None => String::new(),
+    };
     format!("{shown}it cannot be told whether the kernel's lock on {what} is held: {why}")
 }
 

@@ -21,5 +21,7 @@ mod proc_dirs;
 mod records;
 #[path = "hostile/snapshot.rs"]
 mod snapshot;
+#[path = "hostile/special.rs"]
+mod special;
 #[path = "hostile/unreadable.rs"]
 mod unreadable;

@@ -2,6 +2,8 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::disallowed_methods)]
 
+#[path = "kernel_lock/held.rs"]
+mod held;
 mod support;
 
 use openclaw_doctor::hold::{Access, KernelHold, Untold};

@@ -7,6 +7,8 @@
 mod arena;
 #[path = "races/files.rs"]
 mod files;
+#[path = "races/locked.rs"]
+mod locked;
 #[path = "races/processes.rs"]
 mod processes;
 mod support;
@@ -226,4 +228,36 @@ fn what_other_protocols_for_a_lock_file_do() {
     let rules = Rules { name, rounds: 3_000, peers: Peers::ReclaimNameless, ..WAITING_FOR_A_FILE };
     let holds = |tally: &files::Tally| assert!(!tally.litter, "{tally:?}");
     play_until(rules, holds, |tally| tally.stand_ins_deleted > 0);
+}
+
+/// How often the file is held in all; `OPENCLAW_DOCTOR_RACE_HOLDS` plays more, as docs/removal.md did.
+fn holds() -> usize {
+    std::env::var("OPENCLAW_DOCTOR_RACE_HOLDS").map_or(1_500, |holds| holds.parse().unwrap())
+}
+
+#[test]
+fn no_file_that_another_program_has_locked_is_removed_whenever_it_began() {
+    let _alone = alone();
+    for call in ["flock", "shared", "fcntl", "ofd"] {
+        let tally = locked::play(call, holds() / 4, locked::Doctors::Protocol, place());
+        assert!(tally.holds >= holds() / 4 && tally.removed > 0, "{call}: {tally:?}");
+        assert_eq!(tally.lost, 0, "{call}: {tally:?}");
+    }
+}
+
+/// Without it, the zeros above would prove nothing.
+#[test]
+fn control_who_asks_once_removes_what_another_program_has_locked() {
+    let _alone = alone();
+    for call in ["flock", "fcntl"] {
+        let lost = (0..20).any(|_| locked::play(call, 500, locked::Doctors::AskOnce, place()).lost > 0);
+        assert!(lost, "{call}: the control shows nothing");
+    }
+}
+
+/// Not a test: a doctor, started by the two above.
+#[test]
+#[ignore = "started by other tests as a process of its own"]
+fn doctor_of_a_locked_file() {
+    locked::doctor();
 }

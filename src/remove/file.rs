@@ -16,7 +16,7 @@
 #![expect(clippy::disallowed_methods, reason = "one of the two places that remove")]
 
 use super::outcome::{Outcome, OutcomeKind};
-use super::probe::Probe;
+use super::probe::{self, Probe};
 use super::stand_in::{StandIn, insist, left_beside, look, name_beside};
 use super::turn::{may_be_removed, take_turn};
 use super::{Removal, Step, act, changed};
@@ -67,9 +67,13 @@ pub(super) fn remove(removal: &mut Removal<'_>, parent: &Dir) -> Result<Outcome,
 
     let stand_in = stand_in(parent, name, &pinned)?;
     (removal.at)(Step::StandInMade);
-    // From here to the end no other program can begin to lock the file.
-    let probe = Probe::take(&pin, &pinned, is_local, removal.warrant.basis());
-    let taken = probe.and_then(|probe| removal.take_away(parent, &pinned, &probe, stand_in.as_ref()));
+    // From here to the end no other program can begin to lock the file, or what stands in for it.
+    let taken = Probe::take(&pin, &pinned, is_local, removal.warrant.basis()).and_then(|probe| {
+        if let Some(stand_in) = &stand_in {
+            probe::cover(&stand_in.fd, is_local, removal.warrant.basis())?;
+        }
+        removal.take_away(parent, &pinned, &probe, stand_in.as_ref())
+    });
     let cleared = stand_in.as_ref().map_or(Ok(()), |stand_in| stand_in.discard(parent));
     super::both(taken, cleared)?;
     (removal.at)(Step::Removed);

@@ -69,13 +69,47 @@ impl Probe {
 
     /// Asks once more for locks of fcntl(2) that could not be kept out.
     pub(super) fn ask_again(&self) -> Result<(), Outcome> {
-        if matches!(kernel_lock::ask(&self.file), KernelHold::Held { .. }) { Err(held()) } else { Ok(()) }
+        if kernel_lock::ask(&self.file).is_held() { Err(held()) } else { Ok(()) }
     }
 
     /// Reads the lock that stands at `name` of `parent`, or stood there, through the descriptor.
     pub(super) fn read(&self, parent: &Dir, name: &OsStr, kind: crate::family::Kind) -> Result<LockReading, Errno> {
         lock::read_opened_file(&self.file, parent, name, kind.family)
     }
+}
+
+/// Keeps others from locking what stands in for a lock: it has the lock's name for an instant, and
+/// whoever opened it then would hold a file that is about to go.
+pub(super) fn cover(stand_in: &OwnedFd, is_local: bool, basis: Basis) -> Result<(), Outcome> {
+    keep_out(stand_in, true, is_local, basis)
+}
+
+fn keep_out(file: &OwnedFd, writable: bool, is_local: bool, basis: Basis) -> Result<(), Outcome> {
+    match lock_all(file, writable, is_local) {
+        KernelHold::Free => Ok(()),
+        KernelHold::Unknown(_) if basis == Basis::Named => Ok(()),
+        KernelHold::Unknown(why) => Err(cannot_tell(why)),
+        KernelHold::Held { .. } => Err(held()),
+    }
+}
+
+fn lock_all(file: &OwnedFd, writable: bool, is_local: bool) -> KernelHold {
+    let asked = kernel_lock::ask(file);
+    if asked.is_held() {
+        return asked;
+    }
+    // NFS takes flock(2) for a write lock, and refuses it to a reader.
+    let flocked = match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::BADF) => rustix::fs::flock(file, FlockOperation::NonBlockingLockShared),
+        answer => answer,
+    };
+    let flocked = answer_of(flocked);
+    // A server makes both kinds one: a second would meet our own first.
+    if flocked != KernelHold::Free || !is_local {
+        return flocked.or(asked);
+    }
+    let whole = if writable { FlockOperation::NonBlockingLockExclusive } else { FlockOperation::NonBlockingLockShared };
+    answer_of(rustix::fs::fcntl_lock(file, whole))
 }
 
 fn answer_of(taken: Result<(), Errno>) -> KernelHold {
@@ -86,7 +120,7 @@ fn answer_of(taken: Result<(), Errno>) -> KernelHold {
     }
 }
 
-pub(super) fn held() -> Outcome {
+fn held() -> Outcome {
     let why = "the kernel says that a living process has it locked; no OpenClaw does that: it is another program's";
     Outcome::new(OutcomeKind::HeldBack, why)
 }

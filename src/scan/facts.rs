@@ -217,7 +217,9 @@ impl<'a> Gatherer<'a> {
         match found.filesystem {
             None => return Reach::OtherKernelPossible(ForeignKernel::FilesystemUnknown),
             Some(filesystem) if !filesystem.is_local() => {
-                return Reach::OtherKernelPossible(ForeignKernel::SharedFilesystem(filesystem.name()));
+                let mount = self.world.mounts.as_ref().and_then(|mounts| mounts.by_id(found.guarded.mount_id));
+                let name = filesystem.name_as(mount.as_ref().map(|mount| mount.kind.as_str()));
+                return Reach::OtherKernelPossible(ForeignKernel::SharedFilesystem(name));
             }
             Some(_) => {}
         }

@@ -46,6 +46,19 @@ const SHARED: &[(u64, &str)] = &[
     (0x786F_4256, "vboxsf"),
 ];
 
+/// What has FUSE's magic and a name of its own in the mount table.
+const SERVED: &[&str] = &[
+    "virtiofs",
+    "fuseblk",
+    "fuse.glusterfs",
+    "fuse.mergerfs",
+    "fuse.overlayfs",
+    "fuse.rclone",
+    "fuse.s3fs",
+    "fuse.shfs",
+    "fuse.sshfs",
+];
+
 impl Filesystem {
     /// Whether only processes of this kernel can reach it.
     #[must_use]
@@ -71,6 +84,13 @@ impl Filesystem {
         self.magic == 0x9FA0
     }
 
+    /// Its name; `kind` is what the mount table calls it, which tells those apart that FUSE serves.
+    #[must_use]
+    pub fn name_as(self, kind: Option<&str>) -> String {
+        let served = SERVED.iter().find(|served| self.name() == "fuse" && kind == Some(**served));
+        served.map_or_else(|| self.name(), |served| (*served).to_owned())
+    }
+
     /// Its name, or its number in hexadecimal.
     #[must_use]
     pub fn name(self) -> String {
@@ -89,5 +109,15 @@ mod tests {
             assert!(!Filesystem { magic }.is_local(), "{magic:#x}");
         }
         assert_eq!(Filesystem { magic: 0x1234 }.name(), "0x1234");
+    }
+
+    #[test]
+    fn what_fuse_serves_is_named_as_it_is_mounted_and_a_strangers_name_for_it_is_not_shown() {
+        let (fuse, ext4) = (Filesystem { magic: 0x6573_5546 }, Filesystem { magic: 0xEF53 });
+        assert_eq!(fuse.name_as(Some("virtiofs")), "virtiofs");
+        assert_eq!(fuse.name_as(Some("fuse.of-a-stranger")), "fuse");
+        assert_eq!(fuse.name_as(None), "fuse");
+        assert_eq!(ext4.name_as(Some("virtiofs")), "ext4");
+        assert_eq!(Filesystem { magic: 0x786F_4256 }.name(), "vboxsf");
     }
 }

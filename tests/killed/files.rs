@@ -28,7 +28,7 @@ enum Left {
 }
 
 /// The calls of one removal in order, and what is left if the run dies on the entry of each.
-const CALLS: [(&str, usize, Left, &[&str]); 13] = [
+const CALLS: [(&str, usize, Left, &[&str]); 14] = [
     ("flock", 1, Left::Whole, &[]),
     // Whether another program has the file itself locked.
     ("flock", 2, Left::Whole, &[]),
@@ -38,6 +38,7 @@ const CALLS: [(&str, usize, Left, &[&str]); 13] = [
     ("fchmod", 1, Left::WithLitter, &["intent"]),
     // Kept until the name is free, so that no other program can begin to lock it.
     ("flock", 3, Left::WithLitter, &["intent"]),
+    ("flock", 4, Left::WithLitter, &["intent"]),
     ("renameat2", 1, Left::WithLitter, &["intent"]),
     ("renameat", 1, Left::StandIn, &["intent"]),
     ("unlinkat", 1, Left::Litter, &["intent"]),

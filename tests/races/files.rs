@@ -511,29 +511,7 @@ impl Arena {
             Some(owner) if self.alive[owner.pid as usize].load(SeqCst) => vec![living(owner.pid)],
             _ => Vec::new(),
         };
-        let facts = LockFacts {
-            record: reading.record.clone(),
-            times: reading.times,
-            reach: Reach::ThisKernel,
-            sole_access: SoleAccess::No(NotSole::MountUnknown),
-            candidates,
-            in_use: InUse::default(),
-            kernel_lock: KernelHold::Free,
-            coordinator: KernelHold::Free,
-            kernel_holders: Vec::new(),
-            surely_openclaws: true,
-            synchroniser: None,
-        };
-        let view = View {
-            vantage: Vantage::Host,
-            source: ProcSource::Own,
-            seen: VantageWhy::Initial { proc: "/proc".into(), by: InitialBy::Identity },
-            now: clock::read().wall,
-            ticks_per_second: 100,
-            assume_single_writer: false,
-            scope: Scope::default(),
-        };
-        judge(self.family, &facts, &view)
+        judge_with(self.family, reading, candidates)
     }
 
     fn remove(&self, root: &Dir, found: &FoundLock, warrant: &Warrant, dice: &mut Dice) {
@@ -598,4 +576,35 @@ impl Arena {
         fs::remove_file(aside).unwrap();
         "the name was taken"
     }
+}
+
+/// The verdict on a lock whose owner is dead.
+pub fn judge_dead(family: &'static Family, reading: &LockReading) -> Verdict {
+    judge_with(family, reading, Vec::new())
+}
+
+fn judge_with(family: &'static Family, reading: &LockReading, candidates: Vec<Candidate>) -> Verdict {
+    let facts = LockFacts {
+        record: reading.record.clone(),
+        times: reading.times,
+        reach: Reach::ThisKernel,
+        sole_access: SoleAccess::No(NotSole::MountUnknown),
+        candidates,
+        in_use: InUse::default(),
+        kernel_lock: reading.kernel_lock,
+        coordinator: KernelHold::Free,
+        kernel_holders: Vec::new(),
+        surely_openclaws: true,
+        synchroniser: None,
+    };
+    let view = View {
+        vantage: Vantage::Host,
+        source: ProcSource::Own,
+        seen: VantageWhy::Initial { proc: "/proc".into(), by: InitialBy::Identity },
+        now: clock::read().wall,
+        ticks_per_second: 100,
+        assume_single_writer: false,
+        scope: Scope::default(),
+    };
+    judge(family, &facts, &view)
 }
