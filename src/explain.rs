@@ -8,11 +8,12 @@ use crate::evidence::{
 };
 use crate::family::{Family, Removal};
 use crate::hold::KernelHold;
-use crate::record::{Owner, Record};
+use crate::record::{Owner, Record, Unread};
 use crate::restraint::Restraint;
 use crate::ticks::{Doubt, doubt};
 use crate::units::EpochMs;
 use crate::verdict::{Classification, Leaning, Reason, Standing, Verdict};
+use rustix::io::Errno;
 use std::fmt;
 
 /// One sentence that says why, with the numbers that decided.
@@ -79,7 +80,12 @@ pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
             )
         }
         Reason::KernelLockUnknown => kernel_unknown(&proc, lock),
-        Reason::RecordUnreadable => "the owner record may not be read by this user".to_owned(),
+        Reason::RecordUnreadable => match &lock.record {
+            Record::Unreadable(Unread::System(errno)) => {
+                format!("the owner record cannot be read: {}", crate::sys::words(*errno))
+            }
+            _ => "the owner record cannot be opened safely without a mounted /proc".to_owned(),
+        },
         Reason::RecordWithoutPid => unwritten("the record names no pid: a lease", lock, view),
         Reason::RecordNotObject => impossible("it is not a JSON object"),
         Reason::RecordTooDeep => impossible("its JSON is nested too deep"),
@@ -233,9 +239,13 @@ pub fn advice(
         {
             Advice::words("look at what stands there, and remove it by hand if it is nobody's")
         }
-        Standing::Leaning(_) if verdict.reason == Reason::RecordUnreadable => {
-            Advice::words("run it as root, or as the user who owns the lock")
-        }
+        Standing::Leaning(_) if verdict.reason == Reason::RecordUnreadable => Advice::words(match &lock.record {
+            Record::Unreadable(Unread::System(Errno::ACCESS | Errno::PERM)) => {
+                "run it as root, or as the user who owns the lock"
+            }
+            Record::Unreadable(Unread::NoProcfs) => "mount procfs on /proc and run again",
+            _ => "look at the filesystem's state (dmesg, mount) and run again",
+        }),
         Standing::Leaning(Leaning::OutOfSight) => {
             let alone = "run it on the host; or, if nothing outside this container writes there";
             // What the operator's word for this container would make of it: a proof, or less.

@@ -316,7 +316,7 @@ fn by_rows(family: &Family, lock: &LockFacts, view: &View) -> Verdict {
         Record::NotRecorded => unwritten(Reason::OwnerNotRecorded),
         Record::KernelHeld { .. } => Verdict::held(8, Reason::KernelLockHeld),
         Record::KernelUnknown => Verdict::unverifiable(8, Reason::KernelLockUnknown, Leaning::LikelyHeld),
-        Record::Unreadable => Verdict::unverifiable(2, Reason::RecordUnreadable, Leaning::LikelyHeld),
+        Record::Unreadable(_) => Verdict::unverifiable(2, Reason::RecordUnreadable, Leaning::LikelyHeld),
         Record::Hostile(hostility) => Verdict::unverifiable(2, Reason::from(*hostility), Leaning::LikelyHeld),
         Record::Anonymous { created_at } => {
             // What it says of itself may be far older than it is; its birth no program can set.

@@ -13,13 +13,14 @@ use openclaw_doctor::evidence::{
 };
 use openclaw_doctor::family::FAMILIES;
 use openclaw_doctor::hold::{KernelHold, Untold};
-use openclaw_doctor::record::{Hostility, Owner, PID_LIMIT, Record};
+use openclaw_doctor::record::{Hostility, Owner, PID_LIMIT, Record, Unread};
 use openclaw_doctor::scope::Scope;
 use openclaw_doctor::units::{EpochMs, StartTicks};
 use openclaw_doctor::verdict::{Classification, Leaning, Reason, Standing, Verdict};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
+use rustix::io::Errno;
 use std::collections::BTreeSet;
 
 /// How far a verdict goes towards removal.
@@ -66,7 +67,7 @@ fn record() -> impl Strategy<Value = Record> {
         Record::Empty,
         Record::Truncated,
         Record::NotJson,
-        Record::Unreadable,
+        Record::Unreadable(Unread::System(Errno::ACCESS)),
         Record::Hostile(Hostility::NotAnObject),
         Record::Hostile(Hostility::LockSymlink),
         Record::Hostile(Hostility::LockNotFile),
@@ -353,7 +354,7 @@ const LOSSES: &[Loss] = &[
             }
         })
     }),
-    ("the record", |facts| with_lock(facts, |lock| lock.record = Record::Unreadable)),
+    ("the record", |facts| with_lock(facts, |lock| lock.record = Record::Unreadable(Unread::System(Errno::ACCESS)))),
     ("the filesystem", |facts| {
         with_lock(facts, |lock| lock.reach = Reach::OtherKernelPossible(ForeignKernel::FilesystemUnknown))
     }),
@@ -509,7 +510,7 @@ proptest! {
             let told_by_ticks = recorded.is_none_or(|ticks| c.start_ticks.contains(&ticks));
             told_by_ticks.then(|| Candidate { life: Life::Unknown, ..c.clone() }).into_iter().collect()
         }));
-        also("record", with_lock(&facts, |lock| lock.record = Record::Unreadable));
+        also("record", with_lock(&facts, |lock| lock.record = Record::Unreadable(Unread::System(Errno::ACCESS))));
         also("filesystem", with_lock(&facts, |lock| lock.reach = Reach::OtherKernelPossible(ForeignKernel::FilesystemUnknown)));
         also("vantage", with_view(&facts, |view| view.vantage = Vantage::Restricted));
         also("table", with_view(&facts, |view| view.source = ProcSource::Unreadable));

@@ -298,7 +298,7 @@ impl Collector {
             return self.findings.locks.push(found);
         }
         let is_same = |known: &&mut FoundLock| known.guarded.same_file(&found.guarded) && known.name() == found.name();
-        let unreadable = |lock: &FoundLock| lock.reading.record == Record::Unreadable;
+        let unreadable = |lock: &FoundLock| matches!(lock.reading.record, Record::Unreadable(_));
         if !unreadable(&found)
             && let Some(known) = self.findings.locks.iter_mut().filter(|known| unreadable(known)).find(is_same)
         {

@@ -6,7 +6,7 @@
 use crate::evidence::LockTimes;
 use crate::family::{Family, Form, Kind};
 use crate::hold::{KernelHold, Untold};
-use crate::record::{Hostility, MAX_RECORD_BYTES, Record};
+use crate::record::{Hostility, MAX_RECORD_BYTES, Record, Unread};
 use crate::sys::clock;
 use crate::sys::kernel_lock;
 use crate::sys::tree::{Crossing, Dir, Meta, ReadError, read_regular, stat};
@@ -85,7 +85,8 @@ impl LockReading {
             Err(ReadError::Symlink) => Record::Hostile(Hostility::RecordSymlink),
             Err(ReadError::NotRegular) => Record::Hostile(Hostility::RecordNotRegular),
             Err(ReadError::System(Errno::NOENT)) => Record::Missing,
-            Err(ReadError::System(_) | ReadError::NoProcfs) => Record::Unreadable,
+            Err(ReadError::System(errno)) => Record::Unreadable(Unread::System(errno)),
+            Err(ReadError::NoProcfs) => Record::Unreadable(Unread::NoProcfs),
         };
     }
 }
@@ -113,7 +114,7 @@ fn read_directory(parent: &Dir, name: &OsStr, kind: Kind) -> Result<LockReading,
         Ok(lock) => read_opened(&lock, kind),
         Err(Errno::LOOP) => bare(Record::Hostile(Hostility::LockSymlink)),
         Err(Errno::NOTDIR) => bare(Record::Hostile(Hostility::LockNotDirectory)),
-        Err(Errno::ACCESS | Errno::PERM) => bare(Record::Unreadable),
+        Err(errno @ (Errno::ACCESS | Errno::PERM)) => bare(Record::Unreadable(Unread::System(errno))),
         Err(errno) => Err(errno),
     }
 }
@@ -128,7 +129,7 @@ pub fn read_opened(lock: &Dir, kind: Kind) -> Result<LockReading, Errno> {
         reading.record = match lock.is_empty() {
             Ok(true) => Record::NotRecorded,
             Ok(false) => Record::Hostile(Hostility::LockNotEmpty),
-            Err(_) => Record::Unreadable,
+            Err(errno) => Record::Unreadable(Unread::System(errno)),
         };
         return Ok(reading);
     };

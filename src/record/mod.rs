@@ -19,6 +19,7 @@ pub use object::parse_json;
 
 use crate::units::{EpochMs, StartTicks};
 use number::Whole;
+use rustix::io::Errno;
 
 /// Largest record that is read, in bytes. OpenClaw writes under 1 KiB.
 pub const MAX_RECORD_BYTES: u64 = 64 * 1024;
@@ -41,8 +42,8 @@ pub enum Record {
     NotJson,
     /// A record, or a lock, that no OpenClaw release can have written.
     Hostile(Hostility),
-    /// The record is there and this run may not read it.
-    Unreadable,
+    /// The record is there and could not be read.
+    Unreadable(Unread),
     /// A lock whose form has no record: a bare directory.
     NotRecorded,
     /// The kernel's own lock on the file, and who holds it, as a pid of our PID namespace; absent
@@ -60,6 +61,15 @@ pub enum Record {
     },
     /// A record that names its owner.
     Owner(Owner),
+}
+
+/// Why a record could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Unread {
+    /// A system call failed.
+    System(Errno),
+    /// Without a mounted /proc nothing foreign can be opened safely.
+    NoProcfs,
 }
 
 /// The recorded owner.

@@ -5,11 +5,13 @@
 use super::*;
 use openclaw_doctor::evidence::{NotAsked, NotComparable};
 use openclaw_doctor::record::Hostility::{self, *};
+use openclaw_doctor::record::Unread;
 use openclaw_doctor::verdict::Classification::{
     self, Active, LegacyUnverifiable as Unverifiable, StaleDeadPid as Dead, StaleRecycledPid as Recycled,
 };
 use openclaw_doctor::verdict::Reason::{self, *};
 use openclaw_doctor::verdict::{Leaning, Standing};
+use rustix::io::Errno;
 
 /// [`Standing`] without the proof inside, which only the verdict can make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,7 +141,7 @@ fn unwritten(grace: i64) -> Vec<Case> {
 #[rustfmt::skip]
 fn hostile() -> Vec<Case> {
     let mut cases = vec![
-        case(2, "a record that may not be read", lock(Record::Unreadable), Unverifiable, RecordUnreadable, LikelyHeld),
+        case(2, "a record that may not be read", lock(Record::Unreadable(Unread::System(Errno::ACCESS))), Unverifiable, RecordUnreadable, LikelyHeld),
     ];
     const EACH: [(Hostility, Reason); 18] = [
         (NotAnObject, RecordNotObject), (TooDeep, RecordTooDeep), (DuplicateKeys, RecordDuplicateKeys),
