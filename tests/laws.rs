@@ -705,7 +705,8 @@ fn written() -> impl Strategy<Value = (Owner, String)> {
     let owner = (1..=PID_LIMIT, any::<Option<u64>>(), any::<Option<u64>>());
     let more = prop::collection::vec(("[a-z\u{e9}\\\\\"]{1,8}", "[ -~\u{1f600}\n]{0,12}"), 0..3);
     (owner, more, any::<bool>(), any::<u64>()).prop_map(|((pid, ticks, created), more, as_openclaw, order)| {
-        let created = created.map(|ms| ms >> 1);
+        // Up to 2^53: Node.js writes no larger integer exactly.
+        let (ticks, created) = (ticks.map(|ticks| ticks >> 11), created.map(|ms| ms >> 11));
         let mut fields = vec![("pid".to_owned(), serde_json::json!(pid))];
         fields.extend(ticks.map(|ticks| ("starttime".to_owned(), serde_json::json!(ticks))));
         fields.extend(created.map(|ms| ("createdAtMs".to_owned(), serde_json::json!(ms))));
