@@ -88,7 +88,7 @@ impl Carrier<'_> {
 fn planted(family: &'static Family, bytes: &[u8], now_ms: i64, touched_ms: i64) -> Facts {
     let mut facts = lock(family.parse(bytes));
     let touched = Some(EpochMs(touched_ms));
-    facts.lock.times = LockTimes { lock_modified: touched, record_modified: touched, record_born: None };
+    facts.lock.times = LockTimes { lock_modified: touched, record_modified: touched, record_born: touched };
     facts.view.now = EpochMs(now_ms);
     facts.family = family;
     facts
@@ -126,7 +126,14 @@ impl RuntimeDeps {
             (false, _) => by_name("runtime-deps").unwrap().parse(&serde_json::to_vec(&written).unwrap()),
         };
         let mut facts = lock(record);
-        facts.lock.times = LockTimes { lock_modified, record_modified, record_born: None };
+        // Where the vector names no file times, the files are as old as the record says.
+        let created = time("createdAtMs");
+        let record_modified = record_modified.or(created);
+        facts.lock.times = LockTimes {
+            lock_modified: lock_modified.or(created),
+            record_modified,
+            record_born: created.and(record_modified),
+        };
         facts.view.now = EpochMs(self.now_ms);
         facts
     }
