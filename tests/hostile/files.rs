@@ -135,6 +135,23 @@ fn a_lock_of_no_bytes_waits_for_its_writer_and_is_then_likely_stale() {
     assert!(stage.path().join("fresh").join(FILE).exists() && !stage.path().join("old").join(FILE).exists());
 }
 
+/// What a record says of its own age is as good as the clock, or the program, that wrote it.
+#[test]
+fn a_record_without_pid_of_1970_in_a_file_made_just_now_is_young() {
+    let stage = Stage::new();
+    let record = r#"{"createdAt":"1970-01-01T00:00:00.000Z"}"#;
+    std::fs::write(at(&stage, "written", FILE), record).unwrap();
+    // Its last change may be set by anybody; its birth by nobody.
+    std::fs::write(at(&stage, "touched", FILE), record).unwrap();
+    let touched = std::fs::File::options().write(true).open(stage.path().join("touched").join(FILE)).unwrap();
+    touched.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    let answer = look(stage.path(), &[stage.path()]);
+    for place in ["written", "touched"] {
+        assert_eq!(verdict(&answer, format!("{place}/{FILE}")), by_name_only("record-without-pid"), "{place}");
+    }
+    assert_nothing_goes(&stage);
+}
+
 /// Whoever put something there knows more than we do.
 #[test]
 fn a_bare_directory_that_holds_something_is_never_emptied() {
