@@ -9,7 +9,7 @@ use crate::evidence::{
 use crate::family::{Family, Removal};
 use crate::hold::KernelHold;
 use crate::record::{Owner, Record, Unread};
-use crate::restraint::Restraint;
+use crate::restraint::{By, Reader, Restraint};
 use crate::ticks::{Doubt, doubt};
 use crate::units::EpochMs;
 use crate::verdict::{Classification, Leaning, Reason, Standing, Verdict};
@@ -206,25 +206,34 @@ pub fn advice(
             "nobody's word is enough for a lock of this kind: stop every OpenClaw that uses this directory and scan again; what is then still not proven is removed by hand",
         ),
         Standing::Proven(_) | Standing::Leaning(Leaning::LikelyStale | Leaning::Undetermined | Leaning::OutOfSight)
-            if let Some(Restraint::InUse(user)) = restraint =>
+            if let Some(Restraint::InUse(by) | Restraint::SelfHealing(by)) = restraint =>
         {
-            let held =
-                format!("stop {} (pid {}) first; or, if you know that it does not hold it", user.program, user.pid);
-            Advice::command(&held, named())
-        }
-        Standing::Proven(_) | Standing::Leaning(Leaning::LikelyStale | Leaning::Undetermined | Leaning::OutOfSight)
-            if let Some(Restraint::SelfHealing(user)) = restraint =>
-        {
-            let healed = format!("leave it: {} (pid {}) removes it by itself; if it does not", user.program, user.pid);
-            Advice::command(&healed, named())
+            let words = match (by, restraint) {
+                (By::CannotTell(why), _) => {
+                    format!("{}; or, if you know that no running OpenClaw uses this directory", why.lift())
+                }
+                (By::User(user), Some(Restraint::InUse(_))) => {
+                    format!("stop {} (pid {}) first; or, if you know that it does not hold it", user.program, user.pid)
+                }
+                (By::User(user), _) if user.versions.is_empty() => {
+                    format!("stop {} (pid {}) first, which may remove it by itself; or", user.program, user.pid)
+                }
+                (By::User(user), _) => {
+                    format!("leave it: {} (pid {}) removes it by itself; if it does not", user.program, user.pid)
+                }
+            };
+            Advice::command(&words, named())
         }
         Standing::Proven(_) | Standing::Leaning(Leaning::LikelyStale | Leaning::Undetermined)
-            if restraint.is_some() =>
+            if let Some(Restraint::Recovery { running, .. }) = restraint =>
         {
-            Advice::command(
-                "start OpenClaw, which takes up the interrupted turn and removes it; to give that turn up",
-                repair(" --yes"),
-            )
+            // It reads such locks at its start only.
+            let start = match running {
+                Some(user) => format!("restart {} (pid {})", user.program, user.pid),
+                None => "start OpenClaw".to_owned(),
+            };
+            let words = format!("{start}, which takes up the interrupted turn and removes it; to give that turn up");
+            Advice::command(&words, repair(" --yes"))
         }
         Standing::Proven(_) => Advice::command("", repair("")),
         Standing::Leaning(Leaning::LikelyStale | Leaning::Undetermined) => {
@@ -274,24 +283,31 @@ pub fn advice(
 #[must_use]
 pub fn left_to(restraint: &Restraint) -> String {
     match restraint {
-        Restraint::Recovery(Some(version)) => {
+        Restraint::Recovery { reader: Reader::Release(version), .. } => {
             format!("OpenClaw {version} reads it at its next start, to take up the turn that was interrupted")
         }
-        Restraint::Recovery(None) => {
-            "OpenClaw 2026.4.25 to 2026.7 reads it at its next start, to take up the turn that was interrupted"
-                .to_owned()
-        }
-        Restraint::InUse(user) => {
+        Restraint::Recovery { reader: Reader::Unknown(why), .. } => format!(
+            "OpenClaw 2026.4.25 to 2026.7 reads it at its next start, to take up the turn that was interrupted, and {}",
+            why.sentence()
+        ),
+        Restraint::InUse(By::User(user)) => {
             format!(
                 "{} (pid {}) uses this directory, and nothing on the lock tells whether it holds it",
                 user.program, user.pid
             )
         }
-        Restraint::SelfHealing(user) => {
+        Restraint::InUse(By::CannotTell(why)) => {
+            format!("nothing on the lock tells whether it is held, and it cannot be told who runs: {}", why.sentence())
+        }
+        Restraint::SelfHealing(By::User(user)) => {
+            let removes = if user.versions.is_empty() { "may remove" } else { "removes" };
             format!(
-                "{} (pid {}) uses this directory and removes it by itself when it next needs it",
+                "{} (pid {}) uses this directory and {removes} it by itself when it next needs it",
                 user.program, user.pid
             )
+        }
+        Restraint::SelfHealing(By::CannotTell(why)) => {
+            format!("a running OpenClaw may remove it by itself, and it cannot be told who runs: {}", why.sentence())
         }
     }
 }

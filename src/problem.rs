@@ -1,8 +1,8 @@
 //! What could not be looked at, and why, as values. [`crate::words`] puts them into sentences.
 
 use crate::discover::OpenError;
-use crate::evidence::VantageWhy;
 use crate::process::credentials::NoAuthority;
+use crate::who::CannotTell;
 use rustix::io::Errno;
 use std::path::PathBuf;
 
@@ -52,22 +52,8 @@ pub enum Cause {
         /// For how long, in seconds.
         seconds: u64,
     },
-    /// Which OpenClaw processes run is not known, so that their directories are not either.
-    WhoRuns(WhoRunsUnknown),
+    /// Who runs OpenClaw here is not known, so that their directories are not either.
+    WhoRuns(CannotTell),
     /// The home directories could not be looked through in time.
     HomesTookTooLong,
-    /// The environment of a running OpenClaw may not be read.
-    Environment {
-        /// Its name (`comm`), raw.
-        program: String,
-    },
-}
-
-/// Why it is not known who runs.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum WhoRunsUnknown {
-    /// The processes cannot be seen.
-    NotSeen(VantageWhy),
-    /// The look took too long.
-    TookTooLong,
 }

@@ -13,12 +13,14 @@ pub use key::{Key, MIN_KEY_BYTES};
 
 use crate::discover::OpenError;
 use crate::evidence::{ForeignKernel, LockFacts, Nested, NotSole, Reach, SoleAccess, VantageWhy};
-use crate::problem::{Cause, WhoRunsUnknown};
+use crate::problem::Cause;
 use crate::record::Record;
-use crate::restraint::Restraint;
-use crate::scan::{Blocks, JudgedLock, NotBlocking, Scan};
+use crate::release::ReleaseUnknown;
+use crate::restraint::{By, Reader, Restraint, User};
+use crate::scan::{Blocks, BlocksUnknown, JudgedLock, NotBlocking, Scan};
 use crate::scope::Scope;
 use crate::units::{EpochMs, StartTicks};
+use crate::who::{CannotTell, NotLooked};
 use names::{HARMLESS_FILESYSTEMS, Pseudonyms, is_in, kernel};
 
 /// Replaces everything in a scan that may name a person, a host or a session.
@@ -105,18 +107,58 @@ impl Pseudonyms<'_> {
                 }
                 known.iter_mut().for_each(|version| *version = self.version(version));
             }
-            Blocks::NoneFound => {}
+            Blocks::Unknown(why) => self.blocks_unknown(why),
         }
         lock.state_dir = lock.state_dir.as_deref().map(|dir| self.path(dir));
         match &mut lock.restraint {
-            Some(Restraint::Recovery(version)) => *version = version.as_deref().map(|version| self.version(version)),
-            Some(Restraint::SelfHealing(user) | Restraint::InUse(user)) => {
-                user.program = self.program(&user.program);
-                user.versions.iter_mut().for_each(|version| *version = self.version(version));
+            Some(Restraint::Recovery { reader, running }) => {
+                match reader {
+                    Reader::Release(version) => *version = self.version(version),
+                    Reader::Unknown(why) => self.release_unknown(why),
+                }
+                running.iter_mut().for_each(|user| self.user(user));
+            }
+            Some(Restraint::SelfHealing(By::User(user)) | Restraint::InUse(By::User(user))) => self.user(user),
+            Some(Restraint::SelfHealing(By::CannotTell(why)) | Restraint::InUse(By::CannotTell(why))) => {
+                self.cannot_tell(why);
             }
             None => {}
         }
         self.facts(&mut lock.facts);
+    }
+
+    fn user(&mut self, user: &mut User) {
+        user.program = self.program(&user.program);
+        user.versions.iter_mut().for_each(|version| *version = self.version(version));
+    }
+
+    fn blocks_unknown(&mut self, why: &mut BlocksUnknown) {
+        match why {
+            BlocksUnknown::WhoRuns(why) => self.cannot_tell(why),
+            BlocksUnknown::Release(why) => self.release_unknown(why),
+            BlocksUnknown::NoneFound | BlocksUnknown::Installed => {}
+        }
+    }
+
+    fn release_unknown(&mut self, why: &mut ReleaseUnknown) {
+        match why {
+            ReleaseUnknown::WhoRuns(why) => self.cannot_tell(why),
+            ReleaseUnknown::NoStateDir
+            | ReleaseUnknown::NotWritten
+            | ReleaseUnknown::NotRead(_)
+            | ReleaseUnknown::NotJson
+            | ReleaseUnknown::Runs(_) => {}
+        }
+    }
+
+    fn cannot_tell(&mut self, why: &mut CannotTell) {
+        match why {
+            CannotTell::Process { first, .. } => {
+                first.program = first.program.as_deref().map(|program| self.program(program));
+            }
+            CannotTell::NotLooked(NotLooked::NotSeen(seen)) => self.seen(seen),
+            CannotTell::NotLooked(NotLooked::NotAsked) => {}
+        }
     }
 
     fn facts(&mut self, facts: &mut LockFacts) {
@@ -140,14 +182,13 @@ impl Pseudonyms<'_> {
 
     fn cause(&mut self, cause: &mut Cause) {
         match cause {
-            Cause::Environment { program } | Cause::Authority { program, .. } => *program = self.program(program),
+            Cause::Authority { program, .. } => *program = self.program(program),
             Cause::Root(OpenError::ForeignLink { link, target }) => {
                 *link = self.path(link);
                 *target = self.path(target);
             }
-            Cause::WhoRuns(WhoRunsUnknown::NotSeen(seen)) => self.seen(seen),
-            Cause::WhoRuns(WhoRunsUnknown::TookTooLong)
-            | Cause::System { .. }
+            Cause::WhoRuns(why) => self.cannot_tell(why),
+            Cause::System { .. }
             | Cause::Root(OpenError::System(_) | OpenError::Authority(_))
             | Cause::Link
             | Cause::NoHeadway { .. }

@@ -1,5 +1,7 @@
 //! OpenClaw releases, in their order: `2026.4.29`, `2026.7.2-beta.7`.
 
+use crate::who::CannotTell;
+use rustix::io::Errno;
 use std::fmt;
 
 /// The newest release that the facts of [`crate::family`] were read in. What holds up to it is
@@ -30,6 +32,48 @@ impl Release {
             None => return None,
         };
         whole.then_some(Self { numbers, beta })
+    }
+}
+
+/// Which releases own a state dir: those that run on it, or ran on it last. What else runs or is
+/// installed on the machine says nothing of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnerRelease {
+    /// These, and no other.
+    Known(Vec<String>),
+    /// It cannot be told.
+    Unknown(ReleaseUnknown),
+}
+
+/// Why it cannot be told which release owns a state dir.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ReleaseUnknown {
+    /// The lock stands in no state dir that could say it.
+    NoStateDir,
+    /// Its configuration is not there, or has no `meta.lastTouchedVersion`.
+    NotWritten,
+    /// Its configuration cannot be read.
+    NotRead(Errno),
+    /// Its configuration is no plain JSON.
+    NotJson,
+    /// This process uses it, and the package that it runs was not found.
+    Runs(u32),
+    /// Who uses it cannot be told.
+    WhoRuns(CannotTell),
+}
+
+impl OwnerRelease {
+    /// From a configuration's bytes.
+    #[must_use]
+    pub fn of_configuration(bytes: &[u8]) -> Self {
+        let Ok(json) = serde_json::from_slice::<serde_json::Value>(bytes) else {
+            return Self::Unknown(ReleaseUnknown::NotJson);
+        };
+        let version = || json.get("meta")?.get("lastTouchedVersion")?.as_str().map(str::trim);
+        match version().filter(|version| !version.is_empty()) {
+            Some(version) => Self::Known(vec![version.to_owned()]),
+            None => Self::Unknown(ReleaseUnknown::NotWritten),
+        }
     }
 }
 
@@ -84,6 +128,22 @@ mod tests {
         assert_eq!(Release::parse("2026.2.6-3"), Release::parse("2026.2.6"));
         for text in ["", "2026", "2026.4", "2026.4.29.1", "2026.4.x", "2026.4.29-rc.1", "unknown", "2026.4.29-beta."] {
             assert_eq!(Release::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_configuration_says_which_release_wrote_it() {
+        let of = |text: &str| OwnerRelease::of_configuration(text.as_bytes());
+        let unknown = |why| OwnerRelease::Unknown(why);
+        let written = r#"{"meta": {"lastTouchedVersion": "2026.9.6", "lastTouchedAt": "x"}, "gateway": {}}"#;
+        assert_eq!(of(written), OwnerRelease::Known(vec!["2026.9.6".to_owned()]));
+        for text in
+            ["{}", r#"{"meta":{}}"#, r#"{"meta":{"lastTouchedVersion":" "}}"#, r#"{"lastTouchedVersion":"1"}"#, "[]"]
+        {
+            assert_eq!(of(text), unknown(ReleaseUnknown::NotWritten), "{text}");
+        }
+        for text in ["", "{ // comments\n}", "{"] {
+            assert_eq!(of(text), unknown(ReleaseUnknown::NotJson), "{text}");
         }
     }
 

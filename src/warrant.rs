@@ -50,12 +50,12 @@ impl Warrant {
         };
         let unrestrained = match restraint {
             None => true,
-            Some(Restraint::Recovery(_)) => basis != Basis::Proof,
+            Some(Restraint::Recovery { .. }) => basis != Basis::Proof,
             Some(Restraint::SelfHealing(_) | Restraint::InUse(_)) => basis == Basis::Named,
         };
         let basis = if verdict.proof() && restraint.is_none() { Basis::Proof } else { basis };
         // Whatever else may keep a lock back, now or in a later release: somebody may be at it.
-        let beside_openclaw = !matches!(restraint, None | Some(Restraint::Recovery(_)));
+        let beside_openclaw = !matches!(restraint, None | Some(Restraint::Recovery { .. }));
         let warrant = || Self { basis, verdict: verdict.clone(), beside_openclaw };
         (allowed && family_allows && unrestrained).then(warrant)
     }

@@ -6,16 +6,19 @@
 use crate::discover::{Named, OpenError, Origin};
 use crate::evidence::{ForeignKernel, InitialBy, Nested, NotSole, VantageWhy};
 use crate::hold::Untold;
-use crate::problem::{Act, Cause, Problem, WhoRunsUnknown};
+use crate::problem::{Act, Cause, Problem};
 use crate::process::credentials::NoAuthority;
 use crate::quote::shell_word;
-use crate::release::spans;
-use crate::scan::{Blocks, NotBlocking};
+use crate::release::{ReleaseUnknown, spans};
+use crate::scan::{Blocks, BlocksUnknown, NotBlocking};
 use crate::sys::words;
+use crate::who::{CannotTell, NotLooked, Unknown, What, WhyUnknown};
 use rustix::io::Errno;
 use std::fmt;
 
 const AS_ROOT: &str = "run it as root: sudo openclaw-doctor …";
+const AS_THEIR_USER: &str = "run it as the user of that process, or as root with the capability SYS_PTRACE";
+const MORE_ROOM: &str = "free memory or file descriptors and run again";
 const GIVE_PATHS: &str = "name the directories to look at as PATH arguments";
 
 impl VantageWhy {
@@ -193,17 +196,17 @@ impl Problem {
             }
             Cause::Link => "a symbolic link leads to another directory, which was not looked at".to_owned(),
             Cause::NoHeadway { seconds } => format!("no answer from its filesystem for {seconds} s"),
-            Cause::WhoRuns(WhoRunsUnknown::NotSeen(seen)) => {
-                format!("{}, so the directories of running OpenClaw processes are not known", seen.sentence())
+            Cause::WhoRuns(why @ CannotTell::NotLooked(_)) => {
+                format!("{}, so the directories of running OpenClaw processes are not known", why.sentence())
             }
-            Cause::WhoRuns(WhoRunsUnknown::TookTooLong) => {
-                "looking for running OpenClaw processes took too long: a mount of theirs may be dead".to_owned()
+            Cause::WhoRuns(why @ CannotTell::Process { more: 0, .. }) => {
+                format!("{}, so its roots may be missing", why.sentence())
+            }
+            Cause::WhoRuns(why @ CannotTell::Process { .. }) => {
+                format!("{}, so their roots may be missing", why.sentence())
             }
             Cause::HomesTookTooLong => {
                 "looking through the home directories took too long: a mount there may be dead".to_owned()
-            }
-            Cause::Environment { program } => {
-                format!("the environment of {program} cannot be read, so its roots may be missing")
             }
         }
     }
@@ -221,9 +224,91 @@ impl Problem {
             Cause::NoHeadway { .. } => {
                 "see whether the server behind that mount is alive; umount -l takes a dead one away"
             }
-            Cause::WhoRuns(WhoRunsUnknown::NotSeen(seen)) => seen.lift().unwrap_or(GIVE_PATHS),
-            Cause::WhoRuns(WhoRunsUnknown::TookTooLong) | Cause::HomesTookTooLong => GIVE_PATHS,
-            Cause::Environment { .. } => "run it as root, or as the user of that process",
+            Cause::WhoRuns(why) => why.lift(),
+            Cause::HomesTookTooLong => GIVE_PATHS,
+        }
+    }
+}
+
+impl BlocksUnknown {
+    fn sentence(&self) -> String {
+        match self {
+            Self::NoneFound => "no running or installed OpenClaw was found to compare with".to_owned(),
+            Self::WhoRuns(why) => why.sentence(),
+            Self::Release(why) => why.sentence(),
+            Self::Installed => "the places where OpenClaw is installed could not all be looked at".to_owned(),
+        }
+    }
+}
+
+impl ReleaseUnknown {
+    /// Why it cannot be told which release owns a state dir.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::NoStateDir => "it stands in no state dir that says which release owns it".to_owned(),
+            Self::NotWritten => {
+                "no configuration in its state dir says which release wrote it (meta.lastTouchedVersion)".to_owned()
+            }
+            Self::NotRead(errno) => format!("the configuration in its state dir cannot be read: {}", words(*errno)),
+            Self::NotJson => "the configuration in its state dir is not plain JSON".to_owned(),
+            Self::Runs(pid) => format!("the package that OpenClaw process {pid} runs was not found"),
+            Self::WhoRuns(why) => why.sentence(),
+        }
+    }
+}
+
+impl CannotTell {
+    /// Why it cannot be told who runs, in a sentence.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Process { first, more: 0 } => first.sentence(),
+            Self::Process { first, more } => format!("{}, nor can {more} more processes", first.sentence()),
+            Self::NotLooked(NotLooked::NotSeen(seen)) => seen.sentence(),
+            Self::NotLooked(NotLooked::NotAsked) => "running processes were not looked at".to_owned(),
+        }
+    }
+
+    /// What would lift it.
+    #[must_use]
+    pub fn lift(&self) -> &'static str {
+        let cause = match self {
+            Self::Process { first, .. } => first.cause,
+            Self::NotLooked(NotLooked::NotSeen(seen)) => return seen.lift().unwrap_or(GIVE_PATHS),
+            Self::NotLooked(NotLooked::NotAsked) => return GIVE_PATHS,
+        };
+        match cause {
+            WhyUnknown::Unread(_, Errno::ACCESS | Errno::PERM) => AS_THEIR_USER,
+            WhyUnknown::Unread(_, Errno::NOMEM | Errno::MFILE | Errno::NFILE) | WhyUnknown::NoThread(_) => MORE_ROOM,
+            WhyUnknown::OutOfTime => "see what that process waits for (a dead mount?), or stop it, and run again",
+            WhyUnknown::Unread(..) | WhyUnknown::Unidentified => {
+                "stop that process, or name directories that it does not use"
+            }
+        }
+    }
+}
+
+impl Unknown {
+    fn sentence(&self) -> String {
+        let program = self.program.as_deref().unwrap_or("a process that cannot be read");
+        let name = format!("{program} (pid {})", self.pid);
+        match self.cause {
+            WhyUnknown::Unread(what, errno) => {
+                let what = match what {
+                    What::Arguments => "arguments",
+                    What::Environment => "environment",
+                    What::Root => "root directory",
+                    What::Mounts => "mounts",
+                    What::WorkingDirectory => "working directory",
+                    What::Package => "package",
+                    What::Place => "state directory",
+                };
+                format!("the {what} of {name} cannot be read ({})", words(errno))
+            }
+            WhyUnknown::Unidentified => format!("{name} cannot be identified"),
+            WhyUnknown::OutOfTime => format!("{name} could not be looked at in time"),
+            WhyUnknown::NoThread(errno) => format!("{name} could not be looked at ({})", words(errno)),
         }
     }
 }
@@ -244,7 +329,7 @@ fn remedy(errno: Errno) -> &'static str {
         Errno::NOSYS => "this kernel cannot resolve a path inside a container's root safely; run inside the container",
         Errno::LOOP => "a symbolic link stands there now; look at it by hand",
         Errno::XDEV => "OpenClaw mounts nothing there; see what it is (findmnt), unmount it and run again",
-        Errno::NOMEM | Errno::MFILE | Errno::NFILE => "free memory or file descriptors and run again",
+        Errno::NOMEM | Errno::MFILE | Errno::NFILE => MORE_ROOM,
         _ => "look at the filesystem's state (dmesg, mount) and run again",
     }
 }
@@ -263,7 +348,7 @@ impl Blocks {
                 };
                 ("no", format!("{why}; running or installed here: {known}"))
             }
-            Self::NoneFound => ("unknown", "no running or installed OpenClaw was found to compare with".to_owned()),
+            Self::Unknown(why) => ("unknown", why.sentence()),
         }
     }
 }

@@ -12,7 +12,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use support::machine::{VOUCHED, moved_to_own_machine};
-use support::{Answer, DEPS, Living, MIRROR, Stage, command, dead_pid, record};
+use support::{Answer, DEPS, Living, MIRROR, Stage, command, dead_pid, record, titled};
 
 /// A user, a host, a token, a session and a customer's number.
 const SECRETS: &[&str] = &["alicew", "acme07", "hunter2", "5e55ion", "/8675309"];
@@ -37,7 +37,9 @@ fn assert_clean(answer: &Answer) {
 /// A sleep under another name: the kernel names a process after the link that was executed.
 fn sleep_named(dir: &Path, name: &str, cwd: &Path, prepare: impl FnOnce(&mut Command)) -> Living {
     let link = dir.join(name);
-    if !link.exists() {
+    if name.starts_with("openclaw") {
+        titled(dir, name, "/bin/sleep");
+    } else if !link.exists() {
         std::os::unix::fs::symlink("/bin/sleep", &link).unwrap();
     }
     let mut command = Command::new(link);

@@ -21,7 +21,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 use support::machine::{VOUCHED, moved_to_own_machine};
-use support::{Answer, DEPS, Living, MIRROR, Stage, dead_pid, doctor, now_ms, record};
+use support::{Answer, DEPS, Living, MIRROR, Stage, dead_pid, doctor, now_ms, record, runtime};
 use world::{Container, Doctor, Mounted, ORDINARY, age, give, is_root, living_as, open_dir, plant, skip};
 
 const VERSION: &str = "openclaw-2026.4.29-f53b52ad6d21";
@@ -403,7 +403,7 @@ fn clear(tree: &Path) {
     let began = std::time::Instant::now();
     while let Err(error) = std::fs::remove_dir_all(tree) {
         let busy = error.kind() == std::io::ErrorKind::DirectoryNotEmpty;
-        assert!(busy && began.elapsed() < support::HANG, "{}: {error}", tree.display());
+        assert!(busy && began.elapsed() < std::time::Duration::from_secs(10), "{}: {error}", tree.display());
     }
 }
 
@@ -500,9 +500,7 @@ fn running(release: &str, state_dir: &Path, package: &Path) -> Living {
     std::fs::create_dir_all(package).unwrap();
     let described = format!("{{\"name\": \"openclaw\", \"version\": \"{release}\"}}");
     std::fs::write(package.join("package.json"), described).unwrap();
-    let node = package.join("node");
-    let _ = std::os::unix::fs::symlink("/bin/bash", &node);
-    let mut command = Command::new(&node);
+    let mut command = Command::new(runtime(package, "/bin/bash"));
     command.arg0("node").args(["-c", "echo; read _", "node"]).arg(package.join("openclaw.mjs"));
     command.env_clear().env("OPENCLAW_STATE_DIR", state_dir);
     let mut living = Living(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap());

@@ -10,9 +10,13 @@ use openclaw_doctor::explain::{advice, left_to};
 use openclaw_doctor::family::{FAMILIES, Family, Removal, by_name};
 use openclaw_doctor::plan::{Allowed, Intent, Left, intent};
 use openclaw_doctor::record::Record;
-use openclaw_doctor::restraint::{Restraint, User, restraint};
+use openclaw_doctor::release::{OwnerRelease, ReleaseUnknown};
+use openclaw_doctor::restraint::{By, Reader, Restraint, User, Wanted, asks_who_runs, restraint};
+use openclaw_doctor::sys::authority::Ids;
 use openclaw_doctor::verdict::{Classification, Leaning, Reason, Standing, Verdict};
 use openclaw_doctor::warrant::{Basis, Warrant};
+use openclaw_doctor::who::{CannotTell, NotLooked, Unknown, What, WhyUnknown};
+use rustix::io::Errno;
 use std::collections::BTreeSet;
 
 fn family(name: &str) -> &'static Family {
@@ -24,13 +28,29 @@ fn user(versions: &[&str]) -> User {
     User { pid: 4_242, program: "openclaw".to_owned(), versions }
 }
 
-fn restraints() -> [Option<Restraint>; 5] {
+fn cannot_tell() -> CannotTell {
+    let ids = Some(Ids { uid: 0, gid: 0, groups: vec![0] });
+    let cause = WhyUnknown::Unread(What::Environment, Errno::ACCESS);
+    CannotTell::Process { first: Unknown { pid: 4_242, program: Some("node".to_owned()), ids, cause }, more: 2 }
+}
+
+fn recovery(version: Option<&str>, running: Option<User>) -> Restraint {
+    let reader =
+        version.map_or(Reader::Unknown(ReleaseUnknown::NotWritten), |version| Reader::Release(version.to_owned()));
+    Restraint::Recovery { reader, running }
+}
+
+fn restraints() -> [Option<Restraint>; 9] {
     [
         None,
-        Some(Restraint::Recovery(None)),
-        Some(Restraint::Recovery(Some("2026.7.1".to_owned()))),
-        Some(Restraint::SelfHealing(user(&["2026.9.6"]))),
-        Some(Restraint::InUse(user(&["2026.9.6"]))),
+        Some(recovery(None, None)),
+        Some(recovery(Some("2026.7.1"), None)),
+        Some(recovery(Some("2026.7.1"), Some(user(&["2026.7.1"])))),
+        Some(Restraint::SelfHealing(By::User(user(&["2026.9.6"])))),
+        Some(Restraint::SelfHealing(By::User(user(&[])))),
+        Some(Restraint::SelfHealing(By::CannotTell(cannot_tell()))),
+        Some(Restraint::InUse(By::User(user(&["2026.9.6"])))),
+        Some(Restraint::InUse(By::CannotTell(cannot_tell()))),
     ]
 }
 
@@ -69,7 +89,7 @@ fn allowed(family: &Family, outcome: Outcome, restraint: Option<&Restraint>) -> 
     };
     let unforbidden = match restraint {
         None => [true; 4],
-        Some(Restraint::Recovery(_)) => [false, true, true, true],
+        Some(Restraint::Recovery { .. }) => [false, true, true, true],
         Some(Restraint::SelfHealing(_) | Restraint::InUse(_)) => [false, false, false, true],
     };
     std::array::from_fn(|word| by_family.get(word) == Some(&true) && unforbidden.get(word) == Some(&true))
@@ -184,7 +204,7 @@ fn planned(
         (outcome, Removal::OnProof, _) if outcome != Outcome::Proof => format!("({})|no word is enough", leaning()),
         (_, _, Some(Restraint::SelfHealing(_))) => "self-healing".to_owned(),
         (_, _, Some(Restraint::InUse(_))) => "in-use".to_owned(),
-        (Outcome::Proof, _, Some(Restraint::Recovery(_))) => "recovery".to_owned(),
+        (Outcome::Proof, _, Some(Restraint::Recovery { .. })) => "recovery".to_owned(),
         _ => format!("({})|no word was given", leaning()),
     };
     ("leave", why)
@@ -255,15 +275,18 @@ fn the_command_in_an_advice_takes_the_lock_that_it_is_about() {
 }
 
 fn restrained(family: &Family, verdict: &Verdict, versions: &[&str], users: &[User]) -> Option<Restraint> {
-    let versions: Vec<String> = versions.iter().map(|version| (*version).to_owned()).collect();
-    restraint(family, verdict, &versions, users)
+    let release = match versions {
+        [] => OwnerRelease::Unknown(ReleaseUnknown::NotWritten),
+        known => OwnerRelease::Known(known.iter().map(|version| (*version).to_owned()).collect()),
+    };
+    restraint(family, verdict, &Wanted { users: users.to_vec(), cannot_tell: None, release })
 }
 
 #[test]
 fn a_session_lock_is_left_to_the_release_that_takes_up_its_turn() {
     let family = family("session-write");
     let of = |facts: Facts| Facts { family, ..facts }.judge();
-    let recovery = |version: Option<&str>| Some(Restraint::Recovery(version.map(str::to_owned)));
+    let recovery = |version: Option<&str>| Some(recovery(version, None));
     for verdict in [of(with_ticks()), of(with_ticks().and(stranger())), of(without_ticks().and(stranger()))] {
         for (versions, expected) in [
             (&[][..], recovery(None)),
@@ -357,7 +380,7 @@ fn a_lock_is_left_to_a_running_openclaw_that_clears_it_and_to_no_other() {
         let (family, users) = (family(name), [user(&[release])]);
         let verdict = stale(family, how);
         let found = restrained(family, &verdict, &[release], &users);
-        let expected = clears.then(|| Restraint::SelfHealing(user(&[release])));
+        let expected = clears.then(|| Restraint::SelfHealing(By::User(user(&[release]))));
         assert_eq!(found, expected, "{name}, {how:?}, {release}");
         // Nobody runs there: nothing holds it back, whatever is installed.
         assert_eq!(restrained(family, &verdict, &[release], &[]), None, "{name}, {how:?}, {release}");
@@ -375,18 +398,23 @@ fn a_guard_is_not_taken_from_a_running_openclaw_that_uses_its_directory() {
     let bare = stale(family, Stale::Nobody);
     assert_eq!(restrained(family, &bare, &["2026.9.6"], &[]), None);
     let users = [user(&["2026.9.6"])];
-    assert_eq!(restrained(family, &bare, &["2026.9.6"], &users), Some(Restraint::InUse(user(&["2026.9.6"]))));
+    assert_eq!(restrained(family, &bare, &["2026.9.6"], &users), Some(Restraint::InUse(By::User(user(&["2026.9.6"])))));
     // One that is a file names its owner.
     assert_eq!(restrained(family, &stale(family, Stale::Dead), &["2026.9.6"], &users), None);
 }
 
-/// A process whose release cannot be told may be the one that clears it; one among several may be.
+/// "Removes it by itself" is said only where that release's rule is known; else an operator would wait
+/// for nothing. No protocol of ours makes up for a bare directory that is cleared by two.
 #[test]
-fn a_release_that_cannot_be_told_counts_as_one_that_clears_it() {
+fn a_release_that_cannot_be_told_clears_no_file_and_may_clear_a_bare_directory() {
+    let bare = family("proper-lockfile");
+    let left = restrained(bare, &stale(bare, Stale::Nobody), &[], &[user(&[])]);
+    assert_eq!(left, Some(Restraint::SelfHealing(By::User(user(&[])))));
+    assert!(left_to(&left.unwrap()).contains("may remove it by itself"));
     let family = family("file-lock");
     let verdict = stale(family, Stale::Dead);
     for (versions, held_back) in [
-        (&[][..], true),
+        (&[][..], false),
         (&["nightly"], true),
         (&["2026.2.12", "2026.9.6"], true),
         (&["2026.1.29", "2026.2.12"], false),
@@ -396,7 +424,7 @@ fn a_release_that_cannot_be_told_counts_as_one_that_clears_it() {
     }
     // The second of two processes clears it.
     let both = [user(&["2026.1.29"]), user(&["2026.9.6"])];
-    assert_eq!(restrained(family, &verdict, &[], &both), Some(Restraint::SelfHealing(user(&["2026.9.6"]))));
+    assert_eq!(restrained(family, &verdict, &[], &both), Some(Restraint::SelfHealing(By::User(user(&["2026.9.6"])))));
     // Nobody clears a lock of a family that no release clears, of whatever release he is.
     let never = by_name("gateway").unwrap();
     assert_eq!(restrained(never, &stale(never, Stale::Dead), &[], &[user(&[])]), None);
@@ -427,6 +455,37 @@ fn clear_it(family: &str, verdict: &Verdict) -> &'static str {
 
 /// Which of them read a session's lock to take its turn up.
 const TAKE_UP: &str = "..xxxx.?";
+
+/// An empty list of those who run is no "nobody" where it could not be made whole.
+#[test]
+fn where_it_cannot_be_told_who_runs_nothing_goes_that_somebody_might_clear_or_hold() {
+    let not_looked = CannotTell::NotLooked(NotLooked::NotAsked);
+    for why in [cannot_tell(), not_looked] {
+        let release = OwnerRelease::Unknown(ReleaseUnknown::WhoRuns(why.clone()));
+        let unknown = Wanted { users: Vec::new(), cannot_tell: Some(why.clone()), release };
+        let nobody =
+            Wanted { cannot_tell: None, release: OwnerRelease::Known(vec!["2026.9.6".to_owned()]), ..unknown.clone() };
+        let mut met = BTreeSet::new();
+        for family in FAMILIES {
+            for (evidence, _, verdict) in verdicts(family) {
+                let found = restraint(family, &verdict, &unknown);
+                let free = restraint(family, &verdict, &nobody);
+                assert!(found.is_some() || free.is_none(), "{}, {evidence}", family.name);
+                let wants = asks_who_runs(family, &verdict);
+                let may_go = !matches!(verdict.standing, Standing::Held | Standing::Leaning(Leaning::LikelyHeld));
+                assert_eq!(found.is_some(), wants && may_go, "{}, {evidence}", family.name);
+                let Some(found) = found else { continue };
+                met.insert(found.word());
+                assert!(Warrant::new(family, &verdict, Some(&found), Basis::Proof).is_none(), "{}", family.name);
+                assert!(left_to(&found).contains(&why.sentence()), "{found:?}");
+                // What a running one might clear or hold, no general word takes either.
+                let by_word = Warrant::new(family, &verdict, Some(&found), Basis::Yes).is_some();
+                assert!(!by_word || found.word() == "recovery", "{}, {evidence}: {found:?}", family.name);
+            }
+        }
+        assert_eq!(met, BTreeSet::from(["in-use", "recovery", "self-healing"]));
+    }
+}
 
 /// What is held, or likely held, is left for that reason and no other; and what is held back is
 /// held back from everybody's word but its name.

@@ -186,7 +186,7 @@ fn below(place: &Path, lock: &JudgedLock) -> String {
 
 fn why(lock: &JudgedLock, scan: &Scan) -> String {
     let left = match (&lock.restraint, lock.found.family.removal) {
-        (Some(Restraint::Recovery(_)), _) => "; left to OpenClaw's next start (recovery)",
+        (Some(Restraint::Recovery { .. }), _) => "; left to OpenClaw's next start (recovery)",
         (Some(Restraint::InUse(_)), _) => "; the running OpenClaw may hold it (in-use)",
         (Some(Restraint::SelfHealing(_)), _) => "; left to the running OpenClaw (self-healing)",
         (None, Removal::Never) if lock.verdict.proof() => "; locks of this kind are never removed",

@@ -11,7 +11,8 @@
 use super::origin::{Named, Origin};
 use super::root::RootKind::{Config, Package as InPackage, Stage, State, Temp};
 use super::root::RootSpec;
-use crate::process::roots::{PACKAGE_PLACES, Package, Running};
+use crate::process::packages::{PACKAGE_PLACES, Package};
+use crate::process::roots::Running;
 use crate::sys::authority::{Authority, Ids};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -21,7 +22,7 @@ const STAGE_NAME: &str = "plugin-runtime-deps";
 const STATE_NAMES: &[&str] = &[".openclaw", ".clawdbot", ".moltbot", ".moldbot"];
 const PROFILE_PREFIX: &[u8] = b".openclaw-";
 /// By these files a state dir is known that has another name.
-pub(super) const CONFIG_NAMES: &[&str] = &["openclaw.json", "clawdbot.json"];
+pub(crate) const CONFIG_NAMES: &[&str] = &["openclaw.json", "clawdbot.json"];
 /// A directory of the temp directory, not of a profile.
 const STAGING_PREFIX: &[u8] = b".openclaw-terminal-staging-";
 /// State dirs and stage roots of images, units and compose files.
@@ -183,13 +184,8 @@ pub fn of_running(process: &Running) -> Vec<RootSpec> {
     let Ok(authority) = &process.authority else { return Vec::new() };
     let of = |named| Origin { named, process: Some(process.pid) };
     let via = (!process.same_mounts).then_some(process.pid);
-    // What may not be read names nothing: not even the temp directory, which lies behind a root
-    // that may not be opened either.
-    let environment = process.environment.as_ref().map(|environment| {
-        let pairs = environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
-        Environment::new(pairs)
-    });
-    let mut roots = environment.map(|environment| environment.roots(Some(process.pid))).unwrap_or_default();
+    let pairs = process.environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+    let mut roots = Environment::new(pairs).roots(Some(process.pid));
     for point in &process.mount_points {
         let mount = of(Named::Mount);
         if point.file_name() == Some(OsStr::new(STAGE_NAME)) {
@@ -198,7 +194,7 @@ pub fn of_running(process: &Running) -> Vec<RootSpec> {
             roots.extend(state_dir(point.clone(), mount));
         }
     }
-    for package in &process.packages {
+    for package in process.runs.packages() {
         roots.extend(in_package(package, via, of(Named::Package)));
     }
     for root in &mut roots {
@@ -207,7 +203,7 @@ pub fn of_running(process: &Running) -> Vec<RootSpec> {
     }
     // OpenClaw resolves a relative path against its working directory.
     for root in roots.iter_mut().filter(|root| !root.path.is_absolute()) {
-        root.path = process.cwd.as_deref().unwrap_or(Path::new("/")).join(&root.path);
+        root.path = process.cwd.join(&root.path);
     }
     roots
 }

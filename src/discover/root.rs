@@ -5,10 +5,11 @@ use super::origin::{Named, Origin};
 use crate::family::{Kind, STATE_PLACES, TEMP_PLACES, kind_of, leads_to_locks};
 use crate::process::proc_dir::ProcDir;
 use crate::sys::authority::{Authority, Taken};
-use crate::sys::tree::Dir;
-use rustix::fs::FileType;
+use crate::sys::tree::{Dir, Meta, stat};
+use rustix::fs::{AtFlags, CWD, FileType};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Depth below an explicit PATH in which known lock names are looked for.
@@ -178,6 +179,16 @@ impl RootSpec {
             Astray::ForeignLink { link, target } => OpenError::ForeignLink { link, target },
         })?;
         Ok(Start { base: Base::Pinned(led.dir), authority: led.authority })
+    }
+
+    /// Which directory it is; an ordinary user needs no right to read it.
+    ///
+    /// Errors: as of opening it.
+    pub(crate) fn identity(&self, proc: Option<&ProcDir>) -> Result<Meta, OpenError> {
+        if self.via.is_none() && self.authority == Authority::Own && !rustix::process::geteuid().is_root() {
+            return Ok(stat(CWD, self.path.as_os_str().as_bytes(), AtFlags::empty())?);
+        }
+        self.start(proc)?.with(|dir, _| Ok(dir.meta()?))?
     }
 }
 

@@ -12,6 +12,7 @@ pub mod kernel_holders;
 pub mod offsets;
 pub mod openclaw;
 pub mod own_view;
+pub mod packages;
 pub mod proc_dir;
 pub mod roots;
 pub mod sharing;

@@ -2,22 +2,26 @@
 //! release they are.
 //!
 //! In: a process that looks like OpenClaw. Out: a few variables of its environment, its mounts
-//! and its version. The environment itself never leaves this module.
+//! and its version, or why that cannot be told. The environment itself never leaves this module.
 
 use super::credentials::{self, NoAuthority};
 use super::identity::{Observed, Reader, observe};
 use super::openclaw;
+use super::packages::{self, Runs};
 use super::proc_dir::{ProcDir, ProcessDir};
+use super::status::{Identity, Status};
 use super::table::Entry;
-use crate::evidence::Role;
-use crate::sys::authority::Authority;
+use crate::evidence::{Life, Role, VantageWhy};
+use crate::sys::authority::{Authority, Ids};
+use crate::sys::each::each;
 use crate::sys::mounts::MountTable;
-use crate::sys::tree::Dir;
 use crate::units::ClockReading;
+use crate::who::{NotLooked, Unknown, What, WhyUnknown};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The variables that move a lock root, for [`crate::discover::places`].
 pub const VARIABLES: &[&str] = &[
@@ -35,80 +39,212 @@ pub const VARIABLES: &[&str] = &[
     "TEMP",
 ];
 
-/// Where OpenClaw's package is installed by its image and by npm.
-pub const PACKAGE_PLACES: &[&str] =
-    &["/app", "/usr/lib/node_modules/openclaw", "/usr/local/lib/node_modules/openclaw", "/opt/openclaw"];
-
-const MAX_PACKAGE_JSON_BYTES: u64 = 256 * 1024;
-
 /// A running OpenClaw.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Running {
     /// Its pid in the proc directory.
     pub pid: u32,
     /// Its name, raw.
     pub program: String,
+    /// With whose rights it acts.
+    pub ids: Ids,
     /// With whose authority it names places.
     pub authority: Result<Authority, NoAuthority>,
-    /// The variables of [`VARIABLES`] that it has; `None` if they may not be read.
-    pub environment: Option<Vec<(&'static str, OsString)>>,
+    /// The variables of [`VARIABLES`] that it has.
+    pub environment: Vec<(&'static str, OsString)>,
     /// Its working directory, as it sees it.
-    pub cwd: Option<PathBuf>,
+    pub cwd: PathBuf,
     /// It sees the same mounts as we do, so that its paths are ours.
     pub same_mounts: bool,
     /// Mount points of its own that OpenClaw's documentation uses.
     pub mount_points: Vec<PathBuf>,
-    /// The packages that it may run, with their versions.
-    pub packages: Vec<Package>,
+    /// The package that it runs.
+    pub runs: Runs,
 }
 
-/// An OpenClaw package on disk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Package {
-    /// Its directory, as its process sees it.
-    pub path: PathBuf,
-    /// `version` of its package.json.
-    pub version: String,
+/// The OpenClaws that run here, as far as that can be told.
+#[derive(Debug)]
+pub struct WhoRuns {
+    /// Those that are known, with all that was to be read of them.
+    pub known: Vec<Running>,
+    /// Processes that are OpenClaws, or may be, of which something could not be read.
+    pub unknown: Vec<Unknown>,
+    /// Why there may be more of whom nothing is known.
+    pub not_looked: Option<NotLooked>,
 }
 
-/// Finds the OpenClaw processes of a sweep.
+impl WhoRuns {
+    /// Before anybody was looked at.
+    #[must_use]
+    pub fn not_asked() -> Self {
+        Self { known: Vec::new(), unknown: Vec::new(), not_looked: Some(NotLooked::NotAsked) }
+    }
+}
+
+/// Finds the OpenClaws among the processes of a sweep. `hidden`: why the sweep has not seen all.
 #[must_use]
-pub fn running(proc: &ProcDir, entries: &[Entry], reader: &Reader, clock: &ClockReading) -> Vec<Running> {
-    let suspects = entries.iter().filter(|entry| entry.may_be_runtime);
-    suspects
-        .filter_map(|entry| match observe(proc, entry.pid, reader, clock) {
-            Observed::Process(process, dir) if process.role == Role::OpenClaw && !process.is_self => {
-                describe(proc, entry.pid, process.program.unwrap_or_default(), &dir)
-            }
-            _ => None,
-        })
-        .collect()
+pub fn look(
+    proc: &Arc<ProcDir>,
+    entries: &[Entry],
+    reader: Reader,
+    clock: ClockReading,
+    hidden: Option<VantageWhy>,
+) -> WhoRuns {
+    let suspects: Vec<Entry> = entries.iter().filter(|entry| entry.may_be_runtime).copied().collect();
+    let not_looked = hidden.map(NotLooked::NotSeen);
+    let mut who = WhoRuns { known: Vec::new(), unknown: Vec::new(), not_looked };
+    let ask = {
+        let proc = Arc::clone(proc);
+        move |entry: &Entry| look_at(&proc, entry.pid, &reader, &clock)
+    };
+    let (answers, unanswered) = match each(suspects.clone(), ask) {
+        Ok(answers) => (answers, WhyUnknown::OutOfTime),
+        Err(errno) => (Vec::new(), WhyUnknown::NoThread(errno)),
+    };
+    for (entry, answer) in suspects.iter().zip(answers.into_iter().chain(std::iter::repeat_with(|| None))) {
+        match answer {
+            Some(Seen::OpenClaw(running)) => who.known.push(*running),
+            Some(Seen::Unknown(unknown)) => who.unknown.push(unknown),
+            Some(Seen::Other) => {}
+            None => who.unknown.push(unanswered_by(proc, entry.pid, unanswered)),
+        }
+    }
+    who
 }
 
-/// `None` for a process that is ending: it has given its memory back, and uses nothing any more.
-fn describe(proc: &ProcDir, pid: u32, program: String, dir: &ProcessDir) -> Option<Running> {
-    let environment = match dir.read("environ") {
-        Ok(bytes) => Some(variables(&bytes)),
-        Err(Errno::ACCESS | Errno::PERM) => None,
-        Err(_) => return None,
+/// Its status is there whatever else hangs: the sweep has read it a moment ago.
+fn unanswered_by(proc: &ProcDir, pid: u32, cause: WhyUnknown) -> Unknown {
+    let status = proc.read(&format!("{pid}/status")).ok().and_then(|bytes| Status::parse(&bytes));
+    let program = status.as_ref().map(|status| status.name.clone());
+    Unknown { pid, program, ids: status.and_then(|status| status.ids), cause }
+}
+
+/// What a process turned out to be.
+enum Seen {
+    OpenClaw(Box<Running>),
+    Unknown(Unknown),
+    /// Another program, or it has ended.
+    Other,
+}
+
+/// What may not be read as ourselves may be as the process's own user: root in a container without
+/// `SYS_PTRACE` may take every uid, and no process of another uid shows it its environment.
+fn look_at(proc: &ProcDir, pid: u32, reader: &Reader, clock: &ClockReading) -> Seen {
+    // Held from before: as long as it answers, all that was read is of this one process.
+    let held = proc.process(pid);
+    let seen = look_once(proc, pid, reader, clock);
+    let Seen::Unknown(Unknown { ids: Some(ids), cause: WhyUnknown::Unread(_, Errno::ACCESS | Errno::PERM), .. }) =
+        &seen
+    else {
+        return seen;
     };
-    let same = |name: &str| {
-        let (ours, theirs) = (proc.link(&format!("self/{name}")), dir.link(name));
-        matches!((ours, theirs), (Ok(ours), Ok(theirs)) if ours == theirs)
+    let theirs = Authority::of(ids.clone());
+    let (true, Ok(held)) = (theirs != Authority::Own && theirs.can_be_taken(), held) else { return seen };
+    match theirs.run(|_| look_once(proc, pid, reader, clock)) {
+        // Whose authority that is must be told with our own rights: as that user, its own is ours.
+        Ok(Seen::OpenClaw(running)) => {
+            let authority = credentials::authority(proc, &held, running.same_mounts);
+            Seen::OpenClaw(Box::new(Running { authority, ..*running }))
+        }
+        Ok(told) => told,
+        Err(_) => seen,
+    }
+}
+
+fn look_once(proc: &ProcDir, pid: u32, reader: &Reader, clock: &ClockReading) -> Seen {
+    let (process, dir) = match observe(proc, pid, reader, clock) {
+        Observed::Process(process, dir) => (process, dir),
+        Observed::Gone | Observed::KernelThread(_) => return Seen::Other,
+        Observed::Unreadable => {
+            return Seen::Unknown(Unknown { pid, program: None, ids: None, cause: WhyUnknown::Unidentified });
+        }
     };
-    let same_mounts = same("ns/mnt") && same("root");
-    let mounts = MountTable::new(&dir.read("mountinfo").unwrap_or_default());
-    let mount_points = ["openclaw", "plugin-runtime-deps"].iter().flat_map(|word| mounts.matching(word));
-    let mut mount_points: Vec<PathBuf> = mount_points
+    if process.is_self || process.life == Life::Dead {
+        return Seen::Other;
+    }
+    let status = dir.read("status").ok().and_then(|bytes| Status::parse(&bytes));
+    let (ids, program) = (status.and_then(|status| status.ids), process.program.unwrap_or_default());
+    let found = match (process.role, &ids) {
+        (Role::Other, _) => return Seen::Other,
+        (Role::Unreadable, _) | (_, None) => Err(WhyUnknown::Unidentified),
+        (Role::OpenClaw, Some(ids)) => describe(proc, &dir, pid, &program, ids),
+        (Role::JavaScript, Some(ids)) => match runs_entry(&dir, &program) {
+            Ok(false) => return Seen::Other,
+            Ok(true) => describe(proc, &dir, pid, &program, ids),
+            Err(cause) => Err(cause),
+        },
+    };
+    match found {
+        Ok(running) => Seen::OpenClaw(Box::new(running)),
+        // What cannot be read any more, of a process that has ended, is used by nobody.
+        Err(_) if has_ended(&dir) => Seen::Other,
+        Err(cause) => Seen::Unknown(Unknown { pid, program: Some(program), ids, cause }),
+    }
+}
+
+/// Whether a process has ended, or has nothing left but its exit code.
+fn has_ended(dir: &ProcessDir) -> bool {
+    match dir.read("stat") {
+        Ok(bytes) => Identity::parse(&bytes).is_some_and(|identity| matches!(identity.state, 'Z' | 'X' | 'x')),
+        Err(errno) => matches!(errno, Errno::NOENT | Errno::SRCH),
+    }
+}
+
+/// Whether a JavaScript runtime runs an entry file of an OpenClaw package.
+fn runs_entry(dir: &ProcessDir, comm: &str) -> Result<bool, WhyUnknown> {
+    let cmdline = dir.read("cmdline").map_err(|errno| WhyUnknown::Unread(What::Arguments, errno))?;
+    let argv = openclaw::split_argv(&cmdline);
+    let exe = dir.link("exe").ok();
+    let is_run = openclaw::may_run_entry_file(comm.as_bytes(), &argv, exe.as_deref());
+    if !is_run || openclaw::entry_files(&argv).next().is_none() {
+        return Ok(false);
+    }
+    let cwd = cwd(dir)?;
+    let root = dir.open_link("root").map_err(|errno| WhyUnknown::Unread(What::Root, errno))?;
+    let runs = packages::runs_entry_of_package(&root, Some(&cwd), &argv);
+    runs.map_err(|errno| WhyUnknown::Unread(What::Package, errno))
+}
+
+fn cwd(dir: &ProcessDir) -> Result<PathBuf, WhyUnknown> {
+    let path = dir.link("cwd").map_err(|errno| WhyUnknown::Unread(What::WorkingDirectory, errno))?;
+    Ok(PathBuf::from(OsStr::from_bytes(&path)))
+}
+
+/// All that tells which places an OpenClaw uses, and which release it is.
+fn describe(proc: &ProcDir, dir: &ProcessDir, pid: u32, program: &str, ids: &Ids) -> Result<Running, WhyUnknown> {
+    let environ = dir.read("environ").map_err(|errno| WhyUnknown::Unread(What::Environment, errno))?;
+    let same = |name: &str| match (proc.link(&format!("self/{name}")), dir.link(name)) {
+        (_, Err(errno)) => Err(WhyUnknown::Unread(What::Mounts, errno)),
+        // We are not there: its mounts are others, or are reached as if they were.
+        (ours, Ok(theirs)) => Ok(ours.is_ok_and(|ours| ours == theirs)),
+    };
+    let same_mounts = same("ns/mnt")? && same("root")?;
+    let mount_points = if same_mounts { Vec::new() } else { mount_points(dir)? };
+    let runs = dir.open_link("root").map_or(Runs::Unknown(Vec::new()), |root| packages::of(&root, dir));
+    Ok(Running {
+        pid,
+        program: program.to_owned(),
+        ids: ids.clone(),
+        authority: credentials::authority(proc, dir, same_mounts),
+        environment: variables(&environ),
+        cwd: cwd(dir)?,
+        same_mounts,
+        mount_points,
+        runs,
+    })
+}
+
+fn mount_points(dir: &ProcessDir) -> Result<Vec<PathBuf>, WhyUnknown> {
+    let mounts = dir.read("mountinfo").map_err(|errno| WhyUnknown::Unread(What::Mounts, errno))?;
+    let mounts = MountTable::new(&mounts);
+    let points = ["openclaw", "plugin-runtime-deps"].iter().flat_map(|word| mounts.matching(word));
+    let mut points: Vec<PathBuf> = points
         .map(|mount| mount.mount_point)
-        .filter(|point| !same_mounts && point.components().any(|part| names_openclaw(part.as_os_str())))
+        .filter(|point| point.components().any(|part| names_openclaw(part.as_os_str())))
         .collect();
-    mount_points.sort();
-    mount_points.dedup();
-    let packages = dir.open_link("root").map(|root| packages(&root, dir)).unwrap_or_default();
-    let cwd = dir.link("cwd").ok().map(|path| PathBuf::from(OsStr::from_bytes(&path)));
-    let authority = credentials::authority(proc, dir, same_mounts);
-    Some(Running { pid, program, authority, environment, cwd, same_mounts, mount_points, packages })
+    points.sort();
+    points.dedup();
+    Ok(points)
 }
 
 fn names_openclaw(part: &OsStr) -> bool {
@@ -128,42 +264,6 @@ pub fn variables(environ: &[u8]) -> Vec<(&'static str, OsString)> {
             Some((*known, OsStr::from_bytes(value.get(1..)?).to_owned()))
         })
         .collect()
-}
-
-/// The packages that a process may run: the one its arguments name, its working directory's,
-/// and the ones at the usual places of its root.
-fn packages(root: &Dir, process: &ProcessDir) -> Vec<Package> {
-    let cwd = process.link("cwd").ok().map(|path| PathBuf::from(OsStr::from_bytes(&path)));
-    let cmdline = process.read("cmdline").unwrap_or_default();
-    let argv = openclaw::split_argv(&cmdline);
-    let entry = openclaw::entry_file(&argv).map(|file| {
-        let file = Path::new(OsStr::from_bytes(file));
-        cwd.as_deref().unwrap_or(Path::new("/")).join(file)
-    });
-    let named = entry.iter().flat_map(|file| file.ancestors().skip(1).take(3).map(Path::to_owned));
-    for place in named.chain(cwd) {
-        if let Some(package) = package_at(root, &place) {
-            return vec![package];
-        }
-    }
-    PACKAGE_PLACES.iter().filter_map(|place| package_at(root, Path::new(place))).collect()
-}
-
-/// The OpenClaw package in this directory, if there is one.
-#[must_use]
-pub fn package_at(root: &Dir, place: &Path) -> Option<Package> {
-    let dir = root.open_in_root(place).ok()?;
-    let (_, bytes) = dir.read_file(b"package.json", MAX_PACKAGE_JSON_BYTES).ok()?;
-    version(&bytes).map(|version| Package { path: place.to_owned(), version })
-}
-
-/// The version that a package.json names, if it is OpenClaw's.
-#[must_use]
-pub fn version(package_json: &[u8]) -> Option<String> {
-    let json: serde_json::Value = serde_json::from_slice(package_json).ok()?;
-    let field = |name| json.get(name)?.as_str().map(str::trim).map(str::to_owned);
-    let version = field("version").filter(|version| !version.is_empty())?;
-    (field("name")? == "openclaw").then_some(version)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! A process chooses its own name, so names may hold any byte; the kernel escapes newlines in
 //! `status`, and `stat` is cut after the last `)`.
 
+use crate::sys::authority::Ids;
 use crate::units::StartTicks;
 use procfs::FromRead;
 use procfs::process::{Stat, StatFlags};
@@ -24,6 +25,8 @@ pub struct Status {
     pub euid: u32,
     /// Real, effective, saved and file-system uid.
     pub uids: [u32; 4],
+    /// With whose rights it acts.
+    pub ids: Option<Ids>,
     /// Pids from the PID namespace of the proc mount (first) to the process's own (last).
     pub ns_pids: Vec<u32>,
     /// Number of threads.
@@ -56,6 +59,7 @@ impl Status {
             ppid: number(b"PPid:").unwrap_or(0),
             euid,
             uids,
+            ids: ids(euid, &field(b"Gid:").unwrap_or_default(), field(b"Groups:")),
             ns_pids: if ns_pids.is_empty() { return None } else { ns_pids },
             threads: number(b"Threads:")?,
         })
@@ -66,6 +70,12 @@ impl Status {
     pub fn innermost_pid(&self) -> u32 {
         self.ns_pids.last().copied().unwrap_or(self.pid)
     }
+}
+
+/// The effective ids, and all groups.
+fn ids(uid: u32, gids: &str, groups: Option<String>) -> Option<Ids> {
+    let groups = groups?.split_whitespace().map(|id| id.parse().ok()).collect::<Option<_>>()?;
+    Some(Ids { uid, gid: gids.split_whitespace().nth(1)?.parse().ok()?, groups })
 }
 
 /// The fields of proc_pid_stat(5) that identify a process.

@@ -9,11 +9,13 @@ use super::status::Status;
 use super::table::Entry;
 use crate::evidence::{InUse, Role, Worker};
 use crate::record::Owner;
+use crate::sys::each::each;
 use crate::sys::tree::{Dir, Meta, stat};
 use crate::units::ClockReading;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How many directories above a working directory are looked at.
 const MAX_DEPTH: usize = 64;
@@ -30,28 +32,27 @@ pub struct Workplaces {
 impl Workplaces {
     /// Looks at every process of `uid` in the sweep, except the doctor and its ancestors.
     #[must_use]
-    pub fn of_uid(uid: u32, proc: &ProcDir, entries: &[Entry], own_pid: Option<u32>) -> Self {
+    pub fn of_uid(uid: u32, proc: &Arc<ProcDir>, entries: &[Entry], own_pid: Option<u32>) -> Self {
         let ours = ancestors(proc, own_pid);
-        let (mut workplaces, mut known) = (Self::default(), Known::new());
-        for entry in entries.iter().filter(|entry| entry.euid == uid && !ours.contains(&entry.pid)) {
-            match places_above(proc, entry.pid, &mut known) {
-                Ok(places) => {
-                    for place in places {
-                        workplaces.by_place.entry(*place).or_default().push(entry.pid);
+        let asked = entries.iter().filter(|entry| entry.euid == uid && !ours.contains(&entry.pid));
+        let pids: Vec<u32> = asked.map(|entry| entry.pid).collect();
+        let (proc, known) = (Arc::clone(proc), Mutex::new(Known::new()));
+        // One that works on a dead mount never answers; the others do.
+        let answers = each(pids.clone(), move |pid| places_above(&proc, *pid, &known)).unwrap_or_default();
+        let mut workplaces = Self::default();
+        for (pid, answer) in pids.into_iter().zip(answers.into_iter().chain(std::iter::repeat_with(|| None))) {
+            match answer {
+                Some(Ok(places)) => {
+                    for place in places.iter() {
+                        workplaces.by_place.entry(*place).or_default().push(pid);
                     }
                 }
                 // ENOENT: it has gone, or is a kernel thread or a zombie, which work nowhere.
-                Err(Errno::NOENT | Errno::SRCH) => {}
-                Err(_) => workplaces.unknown += 1,
+                Some(Err(Errno::NOENT | Errno::SRCH)) => {}
+                Some(Err(_)) | None => workplaces.unknown += 1,
             }
         }
         workplaces
-    }
-
-    /// Nothing could be told of this many processes.
-    #[must_use]
-    pub fn unknown(unknown: usize) -> Self {
-        Self { by_place: HashMap::new(), unknown }
     }
 
     /// Who works in this directory, leaving out what started before the recorded owner and
@@ -95,22 +96,25 @@ fn ancestors(proc: &ProcDir, own_pid: Option<u32>) -> HashSet<u32> {
 
 /// What lies above a directory, by that directory and the mount it is seen through, which
 /// decides what lies above it.
-type Known = HashMap<(Place, u64), Vec<Place>>;
+type Known = HashMap<(Place, u64), Arc<[Place]>>;
 
 /// The working directory of a process and every directory above it on the same filesystem.
 ///
 /// Most processes share a few working directories: one system call for each process, and a
 /// climb for each directory.
-fn places_above<'a>(proc: &ProcDir, pid: u32, known: &'a mut Known) -> Result<&'a [Place], Errno> {
+fn places_above(proc: &ProcDir, pid: u32, known: &Mutex<Known>) -> Result<Arc<[Place]>, Errno> {
     let cwd = stat(proc.dir(), format!("{pid}/cwd").as_bytes(), AtFlags::STATX_DONT_SYNC)?;
     let key = |meta: &Meta| ((meta.device, meta.inode), meta.mount_id);
-    if cwd.mount_id != 0 && known.contains_key(&key(&cwd)) {
-        return Ok(known.get(&key(&cwd)).map(Vec::as_slice).unwrap_or_default());
+    let known = || known.lock().unwrap_or_else(PoisonError::into_inner);
+    if cwd.mount_id != 0
+        && let Some(places) = known().get(&key(&cwd))
+    {
+        return Ok(Arc::clone(places));
     }
     let (start, places) = climb(&proc.process(pid)?)?;
-    let places_of = known.entry(key(&start)).or_default();
-    *places_of = places;
-    Ok(places_of)
+    let places: Arc<[Place]> = places.into();
+    known().insert(key(&start), Arc::clone(&places));
+    Ok(places)
 }
 
 fn climb(process: &ProcessDir) -> Result<(Meta, Vec<Place>), Errno> {

@@ -2,6 +2,7 @@
 
 use super::restrain::Users;
 use super::world::{LOOK_LIMIT, World};
+use super::{Blocks, Releases, label};
 use crate::discover::{FoundLock, RootReport};
 use crate::evidence::{
     Candidate, ForeignKernel, InUse, Life, LockFacts, NotAsked, NotSole, OwnView, ProcSource, Reach, SoleAccess,
@@ -73,9 +74,22 @@ impl<'a> Gatherer<'a> {
         found: &FoundLock,
         verdict: &Verdict,
         root: Option<&RootReport>,
-        versions: &[String],
     ) -> Option<Restraint> {
-        self.users.restraint(self.world, found, verdict, root, versions)
+        self.users.restraint(self.world, found, verdict, root)
+    }
+
+    /// Whom a lock holds up.
+    pub(super) fn blocks(
+        &mut self,
+        found: &FoundLock,
+        path: &Path,
+        root: Option<&RootReport>,
+        here: &Releases,
+    ) -> Blocks {
+        match label::version_in(path) {
+            Some(of) => label::blocks_version(of, here, Users::cannot_tell(self.world, found, root)),
+            None => label::blocks(found.family, here, self.users.of(self.world, found, root)),
+        }
     }
 
     pub(super) fn facts(&mut self, found: &FoundLock, real_path: Option<&Path>, view: &View) -> LockFacts {
@@ -292,12 +306,7 @@ impl<'a> Gatherer<'a> {
         let (Some(proc), Some(sweep)) = (&self.world.proc, &self.world.sweep) else { return InUse::default() };
         let uid = found.reading.meta.uid;
         let own_pid = self.world.sight.own_pid;
-        let look = || {
-            let (proc, entries) = (Arc::clone(proc), sweep.entries.clone());
-            let all = entries.iter().filter(|entry| entry.euid == uid).count();
-            let looked = bounded::run(LOOK_LIMIT, move || Workplaces::of_uid(uid, &proc, &entries, own_pid));
-            looked.unwrap_or_else(|| Workplaces::unknown(all))
-        };
+        let look = || Workplaces::of_uid(uid, proc, &sweep.entries, own_pid);
         let workplaces = self.workplaces.entry(uid).or_insert_with(look);
         let owner = found.reading.record.owner();
         workplaces.in_use(&found.guarded, owner, proc, &self.world.reader, &self.now)

@@ -1,20 +1,17 @@
 //! What a lock is called, and whom it holds up.
 
-use super::{Blocks, NotBlocking};
-use crate::discover::{self, Findings, FoundLock, RootKind, RootReport};
+use super::{Blocks, BlocksUnknown, NotBlocking, Releases};
+use crate::discover::{self, FoundLock, RootKind, RootReport};
 use crate::family::{Family, STATE_PLACES, is_place};
-use crate::release::may_hold;
+use crate::release::{OwnerRelease, may_hold};
+use crate::restraint::Wanted;
+use crate::who::CannotTell;
 use std::path::{Path, PathBuf};
 
 /// Where version directories stand in a state dir.
 const STAGE_PLACES: &[&str] = &["plugin-runtime-deps/*"];
 
-pub(super) fn version_name(lock: &FoundLock, findings: &Findings) -> Option<String> {
-    let root = findings.roots.get(lock.root)?;
-    version_in(&root.path.join(&lock.below))
-}
-
-fn version_in(path: &Path) -> Option<String> {
+pub(super) fn version_in(path: &Path) -> Option<String> {
     discover::version_of(path.parent()?.file_name()?).map(str::to_owned)
 }
 
@@ -37,23 +34,37 @@ pub(super) fn state_dir(path: &Path, found: &FoundLock, root: &RootReport, roots
     inside.filter(holds).last().map(Path::to_owned)
 }
 
-pub(super) fn blocks(family: &Family, path: &Path, versions: &[String]) -> Blocks {
-    if versions.is_empty() {
-        return Blocks::NoneFound;
+/// Whether a lock in a version directory holds anybody up: its own directory names the version that
+/// waits. A stage root keeps the directories of releases that are gone.
+pub(super) fn blocks_version(of: String, here: &Releases, cannot_tell: Option<CannotTell>) -> Blocks {
+    if here.known.iter().any(|known| sanitised(known) == of) {
+        return Blocks::Yes { version: of };
     }
-    // A stage root keeps the directories of releases that are gone.
-    let of = version_in(path);
-    let stops = |known: &&String| match &of {
-        None => may_hold(family.holds_up, known),
-        Some(version) => sanitised(known) == *version,
+    match (cannot_tell, &here.unknown) {
+        (Some(why), _) => Blocks::Unknown(BlocksUnknown::WhoRuns(why)),
+        (None, _) if here.known.is_empty() => Blocks::Unknown(BlocksUnknown::NoneFound),
+        (None, Some(why)) => Blocks::Unknown(why.clone()),
+        (None, None) => Blocks::No { why: NotBlocking::OtherVersion(of), known: here.known.clone() },
+    }
+}
+
+/// Whether another lock holds anybody up: of the releases that own its state dir. Where these cannot
+/// be told, a release that runs or is installed here may be one of them, and none is known not to be.
+pub(super) fn blocks(family: &Family, here: &Releases, wanted: &Wanted) -> Blocks {
+    let known = match &wanted.release {
+        OwnerRelease::Known(owning) => owning,
+        OwnerRelease::Unknown(_) => &here.known,
     };
-    match versions.iter().find(stops) {
-        // Its own directory names the version that waits.
-        Some(version) => Blocks::Yes { version: of.unwrap_or_else(|| version.clone()) },
-        None => Blocks::No {
-            why: of.map_or(NotBlocking::OtherReleases(family.holds_up), NotBlocking::OtherVersion),
-            known: versions.to_vec(),
-        },
+    if let Some(version) = known.iter().find(|version| may_hold(family.holds_up, version)) {
+        return Blocks::Yes { version: version.clone() };
+    }
+    match (&wanted.cannot_tell, &wanted.release) {
+        (Some(why), _) => Blocks::Unknown(BlocksUnknown::WhoRuns(why.clone())),
+        (None, OwnerRelease::Unknown(_)) if known.is_empty() => Blocks::Unknown(BlocksUnknown::NoneFound),
+        (None, OwnerRelease::Unknown(why)) => Blocks::Unknown(BlocksUnknown::Release(why.clone())),
+        (None, OwnerRelease::Known(known)) => {
+            Blocks::No { why: NotBlocking::OtherReleases(family.holds_up), known: known.clone() }
+        }
     }
 }
 

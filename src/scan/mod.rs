@@ -13,9 +13,9 @@ use crate::discover::{self, FoundLock, Idle, LookAlike, OpenError, Progress, Roo
 use crate::evidence::{LockFacts, ProcSource, View};
 use crate::explain::{Advice, advice};
 use crate::family::{Family, Form};
-use crate::problem::{Cause, Problem, WhoRunsUnknown};
+use crate::problem::Problem;
 use crate::quote::shell_word;
-use crate::release::Span;
+use crate::release::{ReleaseUnknown, Span};
 use crate::restraint::Restraint;
 use crate::scope::Scope;
 use crate::sys::authority::Taken;
@@ -23,8 +23,9 @@ use crate::sys::clock;
 use crate::sys::tree::Dir;
 use crate::units::ClockReading;
 use crate::verdict::{Leaning, Standing, Verdict, judge};
+use crate::who::CannotTell;
 use facts::Gatherer;
-use label::{blocks, id, state_dir, version_name};
+use label::{id, state_dir};
 use restrain::Users;
 use rustix::io::Errno;
 use std::ffi::OsString;
@@ -140,8 +141,30 @@ pub enum Blocks {
         /// The versions that run or are installed here.
         known: Vec<String>,
     },
+    /// It cannot be told.
+    Unknown(BlocksUnknown),
+}
+
+/// Why it cannot be told whether a lock holds anybody up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BlocksUnknown {
     /// No running or installed OpenClaw was found to compare with.
     NoneFound,
+    /// Who runs here cannot be told.
+    WhoRuns(CannotTell),
+    /// Which release owns its state dir cannot be told, and those that are known wait for none of its kind.
+    Release(ReleaseUnknown),
+    /// Which releases are installed here cannot be told.
+    Installed,
+}
+
+/// The releases that run or are installed on this machine, whatever they use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Releases {
+    /// Those that are known, sorted.
+    pub known: Vec<String>,
+    /// Why there may be others.
+    pub unknown: Option<BlocksUnknown>,
 }
 
 /// Why a lock holds up none of the versions that are known.
@@ -185,34 +208,23 @@ impl<'a> Session<'a> {
         let mut problems = Vec::new();
         if discovers {
             world.sweep_now();
-            match &world.sweep {
-                Some(_) => world.find_running(&mut problems),
-                None => problems.push(Problem {
-                    path: request.scope.proc.clone(),
-                    cause: Cause::WhoRuns(WhoRunsUnknown::NotSeen(world.sight.seen.clone())),
-                }),
-            }
+            world.find_running();
+            world.tell_unknown(request, &mut problems);
         }
-        let (specs, mut packages) = world.specs(request, discovers, &mut problems);
+        let (specs, mut installed) = world.specs(request, discovers, &mut problems);
         let proc = world.proc.clone();
         let mut findings = discover::gather(specs, proc, scope.proc.clone(), progress);
         findings.locks.retain(|lock| request.asks_for(lock.family));
         findings.idle.retain(|idle| request.asks_for(idle.family));
         world.sweep_for(&findings);
-        // Whom a lock holds up, and who clears it by himself, is asked for where there is one.
-        let heals = |lock: &FoundLock| !matches!(lock.form, Form::Directory { .. } | Form::KernelLock);
-        if findings.locks.iter().any(heals) {
+        // Whom a lock holds up, and who clears it, is asked for where there is one, however it was found.
+        if !findings.locks.is_empty() && !discovers {
             world.sweep_once();
+            world.find_running();
+            installed = world.installed(request);
         }
-        let asks = |lock: &FoundLock| heals(lock) || version_name(lock, &findings).is_some();
-        if !discovers && findings.locks.iter().any(asks) {
-            world.find_running(&mut problems);
-        }
-        packages.extend(world.running.iter().flat_map(|running| running.packages.iter().cloned()));
-        let mut versions: Vec<String> = packages.into_iter().map(|package| package.version).collect();
-        versions.sort();
-        versions.dedup();
-        world.judge_all(request, findings, problems, versions)
+        let releases = world.releases(installed);
+        world.judge_all(request, findings, problems, releases)
     }
 
     /// Opens the root that a lock was found below, as whoever named it, and works in it, if it is
@@ -233,15 +245,14 @@ impl<'a> Session<'a> {
     /// Looks at all processes again: what a question left standing may have changed.
     pub fn look_again(&mut self) {
         self.world.sweep_now();
-        // What could not be told of them was told by the scan.
-        self.world.find_running(&mut Vec::new());
+        self.world.find_running();
     }
 
     /// What keeps a lock from being removed by us, by what is known of running processes now.
     #[must_use]
     pub fn restraint(&self, lock: &JudgedLock, scan: &Scan) -> Option<Restraint> {
         let root = scan.roots.get(lock.found.root);
-        Users::default().restraint(&self.world, &lock.found, &lock.verdict, root, &scan.versions)
+        Users::default().restraint(&self.world, &lock.found, &lock.verdict, root)
     }
 
     /// Judges a lock again from a fresh reading; its known candidates are read again too.
@@ -260,15 +271,16 @@ fn judge_one(
     roots: &[RootReport],
     gatherer: &mut Gatherer<'_>,
     view: &View,
-    versions: &[String],
+    releases: &Releases,
 ) -> JudgedLock {
     let root = roots.get(found.root);
     let path = root.map(|root| root.path.join(&found.below)).unwrap_or_default();
     let real_path = root.and_then(|root| root.real_path.as_deref()).map(|real| real.join(&found.below));
     let (facts, verdict) = judge_facts(&found, real_path.as_deref(), gatherer, view);
-    let (id, blocks) = (id(&found), blocks(found.family, &path, versions));
+    let id = id(&found);
+    let blocks = gatherer.blocks(&found, &path, root, releases);
     let state_dir = root.and_then(|root| state_dir(&path, &found, root, roots));
-    let restraint = gatherer.restraint(&found, &verdict, root, versions);
+    let restraint = gatherer.restraint(&found, &verdict, root);
     JudgedLock { id, blocks, state_dir, path, real_path, facts, verdict, restraint, found }
 }
 

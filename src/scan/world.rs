@@ -1,22 +1,29 @@
 //! The machine, as far as this run has looked at it: what it sees, the sweep, who runs.
 
 use super::facts::Gatherer;
-use super::{HostFacts, JudgedLock, Request, Scan, judge_one};
+use super::restrain::{self, Places};
+use super::{BlocksUnknown, HostFacts, JudgedLock, Releases, Request, Scan, judge_one};
 use crate::discover::{Findings, FoundLock, Named, RootSpec, places};
 use crate::evidence::{ProcSource, Vantage, VantageWhy, View};
-use crate::problem::{Cause, Problem, WhoRunsUnknown};
+use crate::problem::{Cause, Problem};
 use crate::process::identity::Reader;
+use crate::process::packages::{Package, package_at};
 use crate::process::proc_dir::ProcDir;
-use crate::process::roots::{self, Package, Running};
-use crate::process::table::{Entry, Sweep};
+use crate::process::roots::{self, WhoRuns};
+use crate::process::table::Sweep;
 use crate::process::vantage::{self, Sight};
+use crate::release::ReleaseUnknown;
 use crate::sys::mounts::{Mount, MountTable};
 use crate::sys::tree::Dir;
 use crate::sys::{bounded, clock};
 use crate::units::ClockReading;
+use crate::who::{CannotTell, NotLooked, Unknown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Processes of which something cannot be told that are problems of their own; the rest is one.
+const TOLD_ONE_BY_ONE: usize = 8;
 
 /// How long a look through a process's own mounts may take.
 pub(super) const LOOK_LIMIT: Duration = Duration::from_millis(1_500);
@@ -30,7 +37,17 @@ pub(super) struct World {
     pub(super) sight: Sight,
     pub(super) reader: Reader,
     pub(super) sweep: Option<Sweep>,
-    pub(super) running: Vec<Running>,
+    pub(super) who: WhoRuns,
+    /// The directories that the known ones of these use, in their order.
+    pub(super) places: Vec<Places>,
+}
+
+/// The packages installed at the usual places.
+#[derive(Default)]
+pub(super) struct Installed {
+    packages: Vec<Package>,
+    /// Why there may be others there.
+    unknown: Option<BlocksUnknown>,
 }
 
 impl World {
@@ -52,7 +69,8 @@ impl World {
         let is_procfs = matches!(sight.source, ProcSource::Own | ProcSource::Foreign);
         let own = own.map(Arc::new);
         let kernel = if is_procfs { proc.clone() } else { own };
-        Self { reader, kernel, proc, mounts, sight, sweep: None, running: Vec::new() }
+        let (who, places) = (WhoRuns::not_asked(), Vec::new());
+        Self { reader, kernel, proc, mounts, sight, sweep: None, who, places }
     }
 
     pub(super) fn sweep_now(&mut self) {
@@ -87,21 +105,58 @@ impl World {
         }
     }
 
-    pub(super) fn find_running(&mut self, problems: &mut Vec<Problem>) {
-        let (Some(proc), Some(sweep)) = (self.proc.clone(), &self.sweep) else { return };
-        let suspects: Vec<Entry> = sweep.entries.iter().filter(|entry| entry.may_be_runtime).copied().collect();
-        if suspects.is_empty() {
-            // A thread that has nothing to look at would still have to wait for its turn.
+    /// Looks for running OpenClaws among the processes of the sweep.
+    pub(super) fn find_running(&mut self) {
+        let (Some(proc), Some(sweep)) = (&self.proc, &self.sweep) else {
+            let not_looked = Some(NotLooked::NotSeen(self.sight.seen.clone()));
+            self.who = WhoRuns { known: Vec::new(), unknown: Vec::new(), not_looked };
+            return;
+        };
+        let hidden = (self.sight.vantage == Vantage::Restricted).then(|| self.sight.seen.clone());
+        self.who = roots::look(proc, &sweep.entries, self.reader, clock::read(), hidden);
+        self.places = restrain::places(self.proc.as_ref(), &self.who.known);
+    }
+
+    /// The processes whose directories are not looked at, since these cannot be told.
+    pub(super) fn tell_unknown(&self, request: &Request, problems: &mut Vec<Problem>) {
+        let proc = &request.scope.proc;
+        if self.sweep.is_none() {
+            let cause = Cause::WhoRuns(CannotTell::NotLooked(NotLooked::NotSeen(self.sight.seen.clone())));
+            problems.push(Problem { path: proc.clone(), cause });
             return;
         }
-        let (reader, now) = (self.reader, clock::read());
-        match bounded::run(LOOK_LIMIT, move || roots::running(&proc, &suspects, &reader, &now)) {
-            Some(running) => self.running = running,
-            None => problems.push(Problem {
-                path: self.proc.as_ref().map(|proc| proc.path().to_owned()).unwrap_or_default(),
-                cause: Cause::WhoRuns(WhoRunsUnknown::TookTooLong),
-            }),
+        let all = request.scope.all_users || rustix::process::geteuid().is_root();
+        let own = rustix::process::geteuid().as_raw();
+        let is_ours = |unknown: &&Unknown| all || unknown.ids.as_ref().is_none_or(|ids| ids.uid == own);
+        let mut unknown = self.who.unknown.iter().filter(is_ours).cloned();
+        for process in unknown.by_ref().take(TOLD_ONE_BY_ONE) {
+            let path = proc.join(process.pid.to_string());
+            problems.push(Problem { path, cause: Cause::WhoRuns(CannotTell::Process { first: process, more: 0 }) });
         }
+        if let Some(first) = unknown.next() {
+            let cause = Cause::WhoRuns(CannotTell::Process { first, more: unknown.count() });
+            problems.push(Problem { path: proc.clone(), cause });
+        }
+    }
+
+    /// The packages installed at the usual places, our home's among them.
+    pub(super) fn installed(&self, request: &Request) -> Installed {
+        let environment = places::Environment::new(request.environment.clone());
+        let home = environment.home();
+        bounded::run(LOOK_LIMIT, move || installed(home.or_else(own_home).as_deref()))
+            .unwrap_or(Installed { packages: Vec::new(), unknown: Some(BlocksUnknown::Installed) })
+    }
+
+    /// The releases that run or are installed here.
+    pub(super) fn releases(&self, installed: Installed) -> Releases {
+        let running = self.who.known.iter().flat_map(|running| running.runs.packages());
+        let versions = installed.packages.iter().chain(running).map(|package| package.version.clone());
+        let mut known: Vec<String> = versions.collect();
+        known.sort();
+        known.dedup();
+        let nameless = self.who.known.iter().find(|running| running.runs.packages().is_empty());
+        let nameless = nameless.map(|running| BlocksUnknown::Release(ReleaseUnknown::Runs(running.pid)));
+        Releases { known, unknown: nameless.or(installed.unknown) }
     }
 
     /// The roots to look in, and the packages installed there.
@@ -110,28 +165,22 @@ impl World {
         request: &Request,
         discovers: bool,
         problems: &mut Vec<Problem>,
-    ) -> (Vec<RootSpec>, Vec<Package>) {
+    ) -> (Vec<RootSpec>, Installed) {
         let mut specs: Vec<RootSpec> = request.scope.paths.iter().map(|path| RootSpec::from_argument(path)).collect();
         if !discovers {
-            return (specs, Vec::new());
+            return (specs, Installed::default());
         }
         let environment = places::Environment::new(request.environment.clone());
         specs.extend(environment.roots(None));
         let (home, sudo_uid, all_users) = (environment.home(), environment.sudo_uid(), request.scope.all_users);
         let listing = bounded::run(LOOK_LIMIT, move || look_around(home, sudo_uid, all_users));
-        let Some((listed, packages)) = listing else {
+        let Some((listed, installed)) = listing else {
             problems.push(Problem { path: PathBuf::from("/home"), cause: Cause::HomesTookTooLong });
-            return (specs, Vec::new());
+            return (specs, Installed { packages: Vec::new(), unknown: Some(BlocksUnknown::Installed) });
         };
         specs.extend(listed);
         specs.extend(places::system());
-        for process in &self.running {
-            if process.environment.is_none() && (all_users || rustix::process::geteuid().is_root()) {
-                problems.push(Problem {
-                    path: request.scope.proc.join(process.pid.to_string()),
-                    cause: Cause::Environment { program: process.program.clone() },
-                });
-            }
+        for process in &self.who.known {
             if let Err(why) = process.authority {
                 problems.push(Problem {
                     path: request.scope.proc.join(process.pid.to_string()),
@@ -140,7 +189,7 @@ impl World {
             }
             specs.extend(places::of_running(process));
         }
-        (specs, packages)
+        (specs, installed)
     }
 
     pub(super) fn view(&self, request: &Request, now: &ClockReading) -> View {
@@ -160,14 +209,14 @@ impl World {
         request: &Request,
         findings: Findings,
         problems: Vec<Problem>,
-        versions: Vec<String>,
+        releases: Releases,
     ) -> Scan {
         let now = clock::read();
         let view = self.view(request, &now);
         let mut gatherer = Gatherer::new(self, now, &findings.locks);
         let Findings { roots, locks, idle, look_alikes, problems: more, absent, vanished, entries } = findings;
         let mut judged: Vec<JudgedLock> =
-            locks.into_iter().map(|found| judge_one(found, &roots, &mut gatherer, &view, &versions)).collect();
+            locks.into_iter().map(|found| judge_one(found, &roots, &mut gatherer, &view, &releases)).collect();
         // By bytes: the components of paths would be taken apart a hundred thousand times.
         judged.sort_by_cached_key(|lock| lock.path.as_os_str().to_owned());
         let boot_id = self.proc.as_ref().and_then(|proc| proc.read("sys/kernel/random/boot_id").ok());
@@ -188,32 +237,48 @@ impl World {
             vanished,
             entries,
             processes: self.sweep.as_ref().map(|sweep| sweep.entries.len()),
-            versions,
+            versions: releases.known,
         }
     }
 }
 
 /// `sudo_uid`: who called us through sudo, whose home is not in our environment.
-fn look_around(home: Option<PathBuf>, sudo_uid: Option<u32>, all_users: bool) -> (Vec<RootSpec>, Vec<Package>) {
+fn look_around(home: Option<PathBuf>, sudo_uid: Option<u32>, all_users: bool) -> (Vec<RootSpec>, Installed) {
     let mut specs = Vec::new();
-    let passwd = || {
-        let etc = Dir::open_root(Path::new("/etc")).ok()?;
-        Some(etc.read_file(b"passwd", 16 * 1024 * 1024).ok()?.1)
-    };
-    let needs_passwd = all_users || sudo_uid.is_some() || home.is_none();
-    let passwd = needs_passwd.then(passwd).flatten().unwrap_or_default();
-    // Without HOME, Node.js asks the user database, and so do we.
-    let home = home.or_else(|| Some(places::home_of(&passwd, rustix::process::geteuid().as_raw())?.path));
+    let needs_passwd = all_users || sudo_uid.is_some();
+    let passwd = needs_passwd.then(passwd).unwrap_or_default();
+    let home = home.or_else(own_home);
     specs.extend(home.iter().flat_map(|home| places::in_home(home, Named::Home.into())));
     let caller = sudo_uid.and_then(|uid| places::home_of(&passwd, uid));
     specs.extend(caller.iter().flat_map(|home| places::in_users_home(home, Named::CallersHome.into())));
     let homes = if all_users { places::homes(&passwd) } else { Vec::new() };
     specs.extend(homes.iter().flat_map(|home| places::in_users_home(home, Named::UsersHome.into())));
-    let mut packages = Vec::new();
-    if let Ok(root) = Dir::open_root(Path::new("/")) {
-        let places = places::package_places(home.as_deref());
-        packages.extend(places.iter().filter_map(|place| roots::package_at(&root, place)));
+    let installed = installed(home.as_deref());
+    let packages = installed.packages.iter();
+    specs.extend(packages.flat_map(|package| places::in_package(package, None, Named::InstalledPackage.into())));
+    (specs, installed)
+}
+
+fn passwd() -> Vec<u8> {
+    let read = Dir::open_root(Path::new("/etc")).ok().and_then(|etc| etc.read_file(b"passwd", 16 * 1024 * 1024).ok());
+    read.map(|(_, bytes)| bytes).unwrap_or_default()
+}
+
+/// Without HOME, Node.js asks the user database, and so do we.
+fn own_home() -> Option<PathBuf> {
+    Some(places::home_of(&passwd(), rustix::process::geteuid().as_raw())?.path)
+}
+
+fn installed(home: Option<&Path>) -> Installed {
+    let mut installed = Installed::default();
+    let Ok(root) = Dir::open_root(Path::new("/")) else {
+        return Installed { unknown: Some(BlocksUnknown::Installed), ..installed };
+    };
+    for place in places::package_places(home) {
+        match package_at(&root, &place) {
+            Ok(package) => installed.packages.extend(package),
+            Err(_) => installed.unknown = Some(BlocksUnknown::Installed),
+        }
     }
-    specs.extend(packages.iter().flat_map(|package| places::in_package(package, None, Named::InstalledPackage.into())));
-    (specs, packages)
+    installed
 }

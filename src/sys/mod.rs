@@ -8,6 +8,7 @@
 pub mod authority;
 pub mod bounded;
 pub mod clock;
+pub mod each;
 pub mod filesystem;
 pub mod kernel_lock;
 pub mod mounts;

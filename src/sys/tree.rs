@@ -351,6 +351,21 @@ pub enum ReadError {
     System(Errno),
 }
 
+impl ReadError {
+    /// The same as an error of the system.
+    #[must_use]
+    pub fn errno(self) -> Errno {
+        match self {
+            Self::Symlink => Errno::LOOP,
+            Self::NotRegular => Errno::INVAL,
+            Self::TooLarge(_) => Errno::FBIG,
+            Self::OtherMount(_) => Errno::XDEV,
+            Self::NoProcfs => Errno::NOSYS,
+            Self::System(errno) => errno,
+        }
+    }
+}
+
 fn parse_mount_id(fdinfo: &[u8]) -> Option<u64> {
     let line = fdinfo.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"mnt_id:"))?;
     std::str::from_utf8(line).ok()?.trim().parse().ok()

@@ -91,16 +91,19 @@ impl StuckHost {
 struct Process(Child);
 
 impl Process {
-    /// A `cat` under another name.
+    /// A `cat` under another name; what an OpenClaw executes is called `node`.
     fn named(name: &str, cwd: &Path) -> Answer<Self> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let cat = std::env::split_paths(&path).map(|place| place.join("cat")).find(|cat| cat.exists());
-        let link = cwd.join(name);
-        if !link.exists() {
-            std::os::unix::fs::symlink(cat.ok_or("no cat in PATH")?, &link)?;
+        let (cat, node, link) = (cat.ok_or("no cat in PATH")?, cwd.join("node"), cwd.join(name));
+        if !link.exists() && name == "cat" {
+            std::os::unix::fs::symlink(&cat, &link)?;
+        } else if !link.exists() {
+            std::fs::copy(&cat, &node)?;
+            std::os::unix::fs::symlink(&node, &link)?;
         }
         let mut command = Command::new(link);
-        command.arg0("cat").current_dir(cwd).stdin(Stdio::piped()).stdout(Stdio::null());
+        command.arg0(name).current_dir(cwd).stdin(Stdio::piped()).stdout(Stdio::null());
         Ok(Self(command.spawn()?))
     }
 

@@ -2,7 +2,7 @@
 
 use super::layout::{Layout, Named, Owner, SPOTS, Spot};
 use super::support::machine::{VOUCHED, moved_to_own_machine};
-use super::support::{Answer, DEPS, Living, age, command, dead_pid, gateway, settled, titled};
+use super::support::{Answer, DEPS, Living, age, command, dead_pid, gateway, package, settled, titled};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -33,10 +33,13 @@ impl Host {
 
     /// Installs a release where npm does for one user.
     fn install(&self, release: &str) {
-        let package = self.home().join(".npm-global/lib/node_modules/openclaw");
-        std::fs::create_dir_all(&package).unwrap();
-        let json = format!("{{\"name\":\"openclaw\",\"version\":\"{release}\"}}");
-        std::fs::write(package.join("package.json"), json).unwrap();
+        package(&self.home().join(".npm-global/lib/node_modules/openclaw"), release);
+    }
+
+    /// Makes the state dir this release's.
+    fn own(&self, release: &str) {
+        let json = format!("{{\"meta\": {{\"lastTouchedVersion\": \"{release}\"}}}}");
+        std::fs::write(self.state().join("openclaw.json"), json).unwrap();
     }
 
     fn lock(&self, below: &str, bytes: &str) -> PathBuf {
@@ -229,7 +232,9 @@ fn an_interrupted_session_is_left_to_the_release_that_takes_it_up() {
     {
         let host = Host::new();
         let lock = host.lock(session, &stale(true));
-        host.install(release);
+        host.own(release);
+        // Whatever else is installed here.
+        host.install("2026.8.1");
         let report = host.run(&["scan".as_ref(), "--json".as_ref()]).lock_at(session);
         assert_eq!(report["left_to_openclaw"]["reason"].as_str().unwrap_or("no"), left, "{release}: {report}");
         let answer = host.run(&["repair".as_ref(), "--discover".as_ref(), lock.as_os_str()]);
@@ -303,7 +308,8 @@ fn a_lock_beside_a_guard_that_was_left_is_cleared_by_nobody() {
 /// What looks like an OpenClaw by its title alone: `program` copies its input until that ends.
 fn entitled(host: &Host, title: &str, program: &str, args: &[&str]) -> Living {
     let mut command = Command::new(titled(host.tree.path(), title, program));
-    command.args(args).env_clear().env("OPENCLAW_STATE_DIR", host.state()).current_dir("/");
+    command.args(args).env_clear().env("OPENCLAW_STATE_DIR", host.state());
+    command.current_dir(package(&host.tree.path().join("package"), "2026.9.6"));
     settled(command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
 }
 

@@ -6,7 +6,7 @@ use openclaw_doctor::discover::places;
 use openclaw_doctor::family::FAMILIES;
 use openclaw_doctor::process::offsets::{Clocks, Offset, Own, as_recorded};
 use openclaw_doctor::process::status::{Identity, Status};
-use openclaw_doctor::process::{identity, kernel_holders, openclaw, roots};
+use openclaw_doctor::process::{identity, kernel_holders, openclaw, packages, roots};
 use openclaw_doctor::record::{Hostility, Keys, PID_LIMIT, Record, Unit, parse_json, parse_pid_colon_ms};
 use openclaw_doctor::sys::mounts::MountTable;
 use openclaw_doctor::units::StartTicks;
@@ -145,12 +145,12 @@ pub fn environ(bytes: &[u8]) {
 pub fn cmdline(bytes: &[u8]) {
     let argv = openclaw::split_argv(bytes);
     let comm = argv.first().copied().unwrap_or_default();
-    let _ = (openclaw::role(comm, &argv, argv.last().copied()), openclaw::entry_file(&argv));
+    let _ = (openclaw::role(comm, &argv, argv.last().copied()), openclaw::entry_files(&argv).count());
 }
 
 /// The package.json of what a process may run.
 pub fn package_json(bytes: &[u8]) {
-    if let Some(version) = roots::version(bytes) {
+    if let Some(version) = packages::version(bytes) {
         assert!(!version.is_empty() && version.trim() == version);
     }
 }

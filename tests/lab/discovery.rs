@@ -13,7 +13,7 @@ const VERSION: &str = "2026.4.29";
 
 /// Starts what looks like a gateway, with these variables.
 fn gateway(container: &mut Container, environment: &str) -> Process {
-    container.sh("ln -sf $(command -v sleep) /usr/local/bin/openclaw-gateway");
+    container.sh("cp $(command -v sleep) /usr/local/bin/node; ln -sf node /usr/local/bin/openclaw-gateway");
     container.spawn(&format!("env -i {environment} /usr/local/bin/openclaw-gateway 1000"))
 }
 

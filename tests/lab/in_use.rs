@@ -3,7 +3,7 @@
 use super::machine::Need::{Host, Root};
 use super::machine::{Bench, have, tool};
 use super::view::{NOBODY, VERSION_DIRECTORY, as_nobody, lock, on_host, stage, verdict};
-use crate::support::{Living, dead_pid, record};
+use crate::support::{Living, dead_pid, record, titled};
 use std::path::Path;
 use std::process::Command;
 
@@ -70,9 +70,7 @@ fn the_operators_own_shell_and_a_gateway_do_not_keep_the_lock() {
     let (bench, stage) = (Bench::new(), stage());
     lock(stage.path(), &record(dead_pid(), Some(1)));
     let version = stage.path().join(VERSION_DIRECTORY);
-    let gateway = bench.path().join("openclaw-gateway");
-    std::os::unix::fs::symlink("/bin/sleep", &gateway).unwrap();
-    let mut command = tool(&gateway);
+    let mut command = tool(titled(bench.path(), "openclaw-gateway", "/bin/sleep"));
     command.arg("1000");
     let _gateway = worker(command, &version);
     let mut shell = tool("sh");

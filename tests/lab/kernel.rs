@@ -4,13 +4,13 @@ use super::container::{Container, Process};
 use super::machine::Need::{Compiler, Host, Namespaces, Root};
 use super::machine::{Bench, have, is_root, tool};
 use super::view::{NOBODY, on_host, stage, verdict};
-use crate::support::{Answer, HANG, Living, Stage, doctor};
+use crate::support::{Answer, Living, Stage, doctor};
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What `BEGIN EXCLUSIVE` of SQLite locks.
 const EXCLUSIVE: [&str; 4] = ["setlk", "write", "1073741824", "512"];
@@ -57,7 +57,7 @@ fn hold_as(container: &mut Container, file: &str, spawn: impl FnOnce(&mut Contai
     container.sh("rm -f /vol/in /vol/out; mkfifo /vol/in");
     let command = format!("sh -c 'exec /vol/{PROGRAM} {} {file} <>/vol/in >/vol/out'", EXCLUSIVE.join(" "));
     let process = spawn(container, &command);
-    let deadline = Instant::now() + HANG;
+    let deadline = Instant::now() + Duration::from_secs(20);
     while container.sh("cat /vol/out") != "held" {
         assert!(Instant::now() < deadline, "it does not get the lock");
     }
@@ -239,7 +239,7 @@ fn a_gateway_of_a_sibling_container_is_known_by_its_coordinator() {
         std::fs::write(&lock, text).unwrap();
 
         let mut sibling = Container::new(&bench, stage.path());
-        sibling.sh("ln -s $(command -v sleep) /usr/local/bin/openclaw-gateway");
+        sibling.sh("cp $(command -v sleep) /usr/local/bin/node; ln -s node /usr/local/bin/openclaw-gateway");
         let namesake = sibling.spawn_at(PID, "/usr/local/bin/openclaw-gateway 1000");
         if namesake.ticks == holder.ticks {
             sibling.recycle(namesake, "/usr/local/bin/openclaw-gateway 1000");

@@ -61,7 +61,7 @@ fn a_restarted_gateway_cannot_be_told_from_a_living_sidecar_with_the_same_pid() 
     }
     let (bench, stage) = (Bench::new(), stage());
     let mut container = Container::new(&bench, stage.path());
-    container.sh("ln -s $(command -v sleep) /usr/local/bin/openclaw-gateway");
+    container.sh("cp $(command -v sleep) /usr/local/bin/node; ln -s node /usr/local/bin/openclaw-gateway");
     let gateway = container.spawn_at(7, "/usr/local/bin/openclaw-gateway 1000");
     lock(stage.path(), &record(7, Some(gateway.ticks - 5)));
     let answer = container.scan(&["/vol"]);
@@ -77,7 +77,7 @@ fn a_living_sidecars_lock_is_not_taken_by_a_gateway_with_the_same_pid() {
     }
     let (bench, stage) = (Bench::new(), stage());
     let as_openclaw = |container: &mut Container, title: &str| {
-        container.sh(&format!("ln -sf $(command -v sleep) /usr/local/bin/{title}"));
+        container.sh(&format!("cp $(command -v sleep) /usr/local/bin/node; ln -sf node /usr/local/bin/{title}"));
         container.spawn_at(7, &format!("/usr/local/bin/{title} 1000"))
     };
     let mut sidecar = Container::new(&bench, stage.path());

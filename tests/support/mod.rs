@@ -10,14 +10,11 @@ use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 pub const DEPS: &str = ".openclaw-runtime-deps.lock";
 pub const MIRROR: &str = ".openclaw-runtime-mirror.lock";
-
-/// What takes longer than this never ends: a watchdog on a busy machine, no measure of speed.
-pub const HANG: Duration = Duration::from_secs(120);
 
 /// A temporary stage root.
 pub struct Stage(pub tempfile::TempDir);
@@ -67,12 +64,24 @@ impl Drop for Living {
     }
 }
 
+/// Whoever looks like a running OpenClaw is seen by every doctor of the machine: no two tests of
+/// one program that start some at the same time.
+pub fn openclaws_turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A package of this release, in this directory.
+pub fn package(at: &Path, release: &str) -> PathBuf {
+    std::fs::create_dir_all(at).unwrap();
+    let json = format!("{{\"name\":\"openclaw\",\"version\":\"{release}\"}}");
+    std::fs::write(at.join("package.json"), json).unwrap();
+    at.to_owned()
+}
+
 /// A gateway by its title, working in the package of its release below `tree`, that uses a state dir.
 pub fn gateway(tree: &Path, release: &str, state: &Path) -> Living {
-    let package = tree.join(format!("package-{release}"));
-    std::fs::create_dir_all(&package).unwrap();
-    let json = format!("{{\"name\":\"openclaw\",\"version\":\"{release}\"}}");
-    std::fs::write(package.join("package.json"), json).unwrap();
+    let package = package(&tree.join(format!("package-{release}")), release);
     let mut gateway = Command::new(titled(tree, "openclaw-gateway", "/bin/sleep"));
     gateway.arg("1000").env_clear().env("OPENCLAW_STATE_DIR", state);
     settled(gateway.current_dir(&package).stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
@@ -82,20 +91,33 @@ pub fn gateway(tree: &Path, release: &str, state: &Path) -> Living {
 /// files are closed, before it has its name and its environment.
 pub fn settled(child: Child) -> Living {
     let living = Living(child);
-    wait_until("its environment to be seen", || {
-        !std::fs::read(format!("/proc/{}/environ", living.pid())).unwrap().is_empty()
-    });
+    while std::fs::read(format!("/proc/{}/environ", living.pid())).unwrap().is_empty() {
+        std::thread::yield_now();
+    }
     living
 }
 
-/// A program under another name: the kernel names a process after the link that was executed, as
-/// OpenClaw names itself.
+/// A program under another name, as if a JavaScript runtime ran it: the kernel names a process after
+/// the link that was executed, as OpenClaw names itself, and its executable is called `node`.
 pub fn titled(tree: &Path, title: &str, program: &str) -> PathBuf {
     let link = tree.join(title);
     if !link.exists() {
-        std::os::unix::fs::symlink(program, &link).unwrap();
+        std::os::unix::fs::symlink(runtime(tree, program), &link).unwrap();
     }
     link
+}
+
+/// A program whose executable is called `node`.
+pub fn runtime(tree: &Path, program: &str) -> PathBuf {
+    let place = tree.join(format!("runtime-{}", Path::new(program).file_name().unwrap().to_str().unwrap()));
+    let node = place.join("node");
+    if !node.exists() {
+        std::fs::create_dir_all(&place).unwrap();
+        // By a program of its own: a file that is open for writing here is so in every child of ours
+        // until that executes something else, and cannot be executed as long.
+        assert!(Command::new("cp").arg(program).arg(&node).status().unwrap().success());
+    }
+    node
 }
 
 /// Makes a file or a directory look an hour old.
@@ -106,27 +128,8 @@ pub fn age(path: &Path) {
     rustix::fs::utimensat(rustix::fs::CWD, path, &times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).unwrap();
 }
 
-/// Looks again and again until it is so.
-pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < HANG, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
-/// A pid that no process has or gets: above all that this kernel hands out, if its `pid_max` leaves
-/// room below the limit of Linux (`PID_MAX_LIMIT` of include/linux/threads.h). Else the numbers are
-/// so many that a reaped one is far from being handed out again.
+/// A pid that no process has: that of a child that was reaped.
 pub fn dead_pid() -> u32 {
-    static TAKEN: AtomicU32 = AtomicU32::new(0);
-    let above = openclaw_doctor::record::PID_LIMIT - 1 - TAKEN.fetch_add(1, Ordering::Relaxed) % 1_000;
-    let pid_max = std::fs::read_to_string("/proc/sys/kernel/pid_max").unwrap();
-    if above > pid_max.trim().parse().unwrap() { above } else { reaped_pid() }
-}
-
-/// A pid that was, is no more, and could be once more.
-pub fn reaped_pid() -> u32 {
     let mut child = Command::new("true").spawn().unwrap();
     let pid = child.id();
     child.wait().unwrap();
