@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use support::machine::{VOUCHED, moved_to_own_machine};
-use support::{Answer, DEPS, Living, MIRROR, Stage, command, dead_pid, doctor, record};
+use support::{Answer, DEPS, HANG, Living, MIRROR, Stage, command, dead_pid, doctor, record};
 
 fn stale() -> String {
     record(dead_pid(), Some(7))
@@ -460,7 +460,7 @@ impl Sleeping {
         let began = Instant::now();
         while !mount.join("v").exists() {
             let ended = child.try_wait().unwrap();
-            if ended.is_some() || began.elapsed() > Duration::from_secs(10) {
+            if ended.is_some() || began.elapsed() > HANG {
                 let _ = child.kill();
                 let _ = child.wait();
                 skip("a slow filesystem: bindfs cannot mount here");
@@ -487,7 +487,7 @@ impl Drop for Sleeping {
         // TERM lets bindfs unmount itself, for root and for an ordinary user alike.
         self.signal(rustix::process::Signal::TERM);
         let began = Instant::now();
-        while self.mount.join("v").exists() && began.elapsed() < Duration::from_secs(5) {
+        while self.mount.join("v").exists() && began.elapsed() < HANG {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -500,7 +500,7 @@ fn a_slow_scan_shows_its_progress_on_a_terminal_and_nowhere_else() {
     let Some(slow) = Sleeping::new(&stage) else { return };
     let began = Instant::now();
     let Some((shown, code)) = in_terminal(80, "$DOCTOR scan --json $ROOT >/dev/null", &slow.mount, &[]) else { return };
-    assert!(began.elapsed() < Duration::from_secs(5), "a dead mount held the run for {:?}", began.elapsed());
+    assert!(began.elapsed() < HANG, "a dead mount held the run for {:?}", began.elapsed());
     assert_eq!(code, Some(3));
     assert!(shown.contains("directory entries seen") && shown.ends_with("\r\u{1b}[K"), "{shown:?}");
     let piped = scan(&slow.mount, &["--json"]);

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use support::{Answer, DEPS, Living, Stage, dead_pid, lab_required, record, start_ticks};
+use support::{Answer, DEPS, Living, Stage, dead_pid, lab_required, record, start_ticks, wait_until};
 
 const DEAD: &str = "openclaw-2026.4.29-aaaaaaaaaaaa";
 const LEGACY: &str = "openclaw-2026.4.26-f53b52ad6d21";
@@ -120,14 +120,12 @@ fn gateway() -> (Living, u32) {
     command.args(["--pid", "--fork", "--kill-child", "sh", "-c", "sleep 1000 & wait"]);
     let living = Living(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap());
     let child = |pid: u32| {
-        for _ in 0..500 {
-            let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-            if let Some(child) = children.split_whitespace().next() {
-                return child.parse().unwrap();
-            }
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-        panic!("pid {pid} has no child");
+        let mut children = String::new();
+        wait_until("a child", || {
+            children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+            !children.is_empty()
+        });
+        children.split_whitespace().next().unwrap().parse().unwrap()
     };
     let sleep = child(child(living.pid()));
     (living, sleep)
@@ -136,8 +134,8 @@ fn gateway() -> (Living, u32) {
 /// A volume with a dead owner's lock, one without start time whose pid lives, and a gateway's.
 fn volume(gateway: Option<u32>) -> Stage {
     let stage = Stage::new();
-    // Pid 30000 is too high for the small namespaces here, and start tick 7 for any process.
-    stage.lock(DEAD, DEPS, Some(&record(30_000, Some(7))));
+    // Start tick 7 is too low for any process.
+    stage.lock(DEAD, DEPS, Some(&record(dead_pid(), Some(7))));
     stage.lock(LEGACY, DEPS, Some(&record(1, None)));
     if let Some(pid) = gateway {
         stage.lock(HELD, DEPS, Some(&record(2, Some(start_ticks(pid)))));
@@ -490,7 +488,7 @@ fn on_a_nas_the_operator_names_the_one_lock() {
     }
     let stage = volume(None);
     // At the path of the recipe there is a dead owner's lock; nothing is proven of it on that filesystem.
-    stage.lock(HELD, DEPS, Some(&record(30_000, Some(7))));
+    stage.lock(HELD, DEPS, Some(&record(dead_pid(), Some(7))));
     let point = tempfile::tempdir().unwrap();
     if !Command::new("bindfs").arg(stage.path()).arg(point.path()).output().is_ok_and(|o| o.status.success()) {
         return lab_required("bindfs cannot mount here");

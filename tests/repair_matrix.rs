@@ -403,7 +403,7 @@ fn clear(tree: &Path) {
     let began = std::time::Instant::now();
     while let Err(error) = std::fs::remove_dir_all(tree) {
         let busy = error.kind() == std::io::ErrorKind::DirectoryNotEmpty;
-        assert!(busy && began.elapsed() < std::time::Duration::from_secs(10), "{}: {error}", tree.display());
+        assert!(busy && began.elapsed() < support::HANG, "{}: {error}", tree.display());
     }
 }
 

@@ -1,7 +1,7 @@
 //! The same by way of locks that are files, and of what stands in for them.
 
 use super::{Field, held, under_exchange_at};
-use crate::support::dead_pid;
+use crate::support::{HANG, dead_pid};
 use crate::world::{ORDINARY, give};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, mknodat, openat, statat};
 use std::fs;
@@ -51,7 +51,7 @@ fn what_is_called_like_a_lock_file_leads_nowhere() {
         // By name a second name goes, and its file stays.
         assert_eq!(lock.symlink_metadata().is_ok(), !what.starts_with("a hard link"), "{what}");
     }
-    assert!(began.elapsed() < Duration::from_secs(60), "it waited for a FIFO");
+    assert!(began.elapsed() < HANG, "it waited for a FIFO");
 }
 
 #[test]

@@ -1,16 +1,13 @@
 //! A container without a container engine, and processes in it.
 
 use super::machine::{self, Bench, tool, unshare_flags};
-use crate::support::Answer;
+use crate::support::{Answer, HANG};
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
-use std::time::{Duration, Instant};
-
-/// Waiting longer than this for a ready signal means that it never comes.
-const HANG: Duration = Duration::from_secs(20);
+use std::time::Instant;
 
 /// What every setup begins with: our pid as the host knows it, and mounts of our own.
 const BEGIN: &str = "set -e\nread -r host_pid rest < /proc/self/stat\n";
@@ -189,7 +186,8 @@ impl Container {
     fn process(&mut self, pid: u32) -> Process {
         let shell = self.sh("cat /proc/$$/comm");
         let deadline = Instant::now() + HANG;
-        while self.sh(&format!("cat /proc/{pid}/comm")) == shell {
+        // env(1) is on the way to the program, too.
+        while [shell.as_str(), "env"].contains(&self.sh(&format!("cat /proc/{pid}/comm")).as_str()) {
             assert!(Instant::now() < deadline, "{pid} runs no program");
         }
         let stat = self.sh(&format!("cat /proc/{pid}/stat"));

@@ -4,7 +4,7 @@ use super::container::Container;
 use super::machine::Need::{Host, Namespaces, Root};
 use super::machine::{Bench, have};
 use super::view::{lock, on_host, stage, verdict};
-use crate::support::{dead_pid, record};
+use crate::support::{dead_pid, reaped_pid, record};
 use std::path::Path;
 
 const PROVEN: &str = "stale-dead-pid no-such-process PROOF namespace 1";
@@ -37,7 +37,7 @@ fn a_dead_container_is_proven_dead_from_the_host() {
     }
     let (bench, stage) = (Bench::new(), stage());
     let mut container = Container::new(&bench, stage.path());
-    let process = container.spawn_at(dead_pid(), "sleep 1000");
+    let process = container.spawn_at(reaped_pid(), "sleep 1000");
     lock(stage.path(), &record(process.pid, Some(process.ticks)));
     drop(container);
     assert_eq!(verdict(&on_host(stage.path())), "stale-dead-pid no-such-process PROOF host 1");

@@ -4,12 +4,9 @@ use super::container::Container;
 use super::machine::Need::{Fuse, Host, Root};
 use super::machine::{Bench, have};
 use super::view::{lock, stage, verdict, verdict_at};
-use crate::support::{DEPS, dead_pid, record};
+use crate::support::{DEPS, HANG, dead_pid, record};
 use std::path::Path;
-use std::time::{Duration, Instant};
-
-/// A run that takes longer is taken to hang; it is no measure of speed.
-const HANG: Duration = Duration::from_secs(8);
+use std::time::Instant;
 
 /// Mounts `source` on `target` through bindfs; ready when it is mounted. Gives the server's pid.
 fn bindfs(container: &mut Container, options: &str, source: &Path, target: &Path) -> u32 {

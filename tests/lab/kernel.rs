@@ -4,13 +4,13 @@ use super::container::{Container, Process};
 use super::machine::Need::{Compiler, Host, Namespaces, Root};
 use super::machine::{Bench, have, is_root, tool};
 use super::view::{NOBODY, on_host, stage, verdict};
-use crate::support::{Answer, Living, Stage, doctor};
+use crate::support::{Answer, HANG, Living, Stage, doctor};
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What `BEGIN EXCLUSIVE` of SQLite locks.
 const EXCLUSIVE: [&str; 4] = ["setlk", "write", "1073741824", "512"];
@@ -57,7 +57,7 @@ fn hold_as(container: &mut Container, file: &str, spawn: impl FnOnce(&mut Contai
     container.sh("rm -f /vol/in /vol/out; mkfifo /vol/in");
     let command = format!("sh -c 'exec /vol/{PROGRAM} {} {file} <>/vol/in >/vol/out'", EXCLUSIVE.join(" "));
     let process = spawn(container, &command);
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + HANG;
     while container.sh("cat /vol/out") != "held" {
         assert!(Instant::now() < deadline, "it does not get the lock");
     }

@@ -4,7 +4,7 @@ use super::container::Container;
 use super::machine::Need::{Host, Loop, Namespaces, Root};
 use super::machine::{Bench, have, run};
 use super::view::{lock, on_host, stage, verdict};
-use crate::support::{DEPS, dead_pid, record};
+use crate::support::{DEPS, dead_pid, reaped_pid, record};
 use std::path::{Path, PathBuf};
 
 /// Long before any container of these tests starts.
@@ -24,7 +24,7 @@ fn a_living_pid_that_is_no_runtime_leans_to_stale_where_every_process_is_seen() 
     }
     let stage = stage();
     let mut container = Container::bare();
-    let process = container.spawn_at(dead_pid(), "sleep 1000");
+    let process = container.spawn_at(reaped_pid(), "sleep 1000");
     lock(stage.path(), &record(process.pid, None));
     assert_eq!(verdict(&on_host(stage.path())), "legacy-unverifiable carrier-not-javascript likely-stale host 1");
     let inside = "legacy-unverifiable carrier-not-javascript out-of-sight namespace 1";
@@ -43,7 +43,7 @@ fn a_living_runtime_with_the_recorded_pid_may_be_the_owner() {
     let (bench, stage) = (Bench::new(), stage());
     let mut container = Container::bare();
     let node = as_node(&mut container, &bench);
-    let process = container.spawn_at(dead_pid(), &node);
+    let process = container.spawn_at(reaped_pid(), &node);
     lock(stage.path(), &record(process.pid, None));
     let answer = on_host(stage.path());
     assert_eq!(verdict(&answer), "legacy-unverifiable carrier-may-be-owner likely-held host 1");

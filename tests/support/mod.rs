@@ -10,11 +10,14 @@ use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub const DEPS: &str = ".openclaw-runtime-deps.lock";
 pub const MIRROR: &str = ".openclaw-runtime-mirror.lock";
+
+/// What takes longer than this never ends: a watchdog on a busy machine, no measure of speed.
+pub const HANG: Duration = Duration::from_secs(120);
 
 /// A temporary stage root.
 pub struct Stage(pub tempfile::TempDir);
@@ -64,13 +67,6 @@ impl Drop for Living {
     }
 }
 
-/// Whoever looks like a running OpenClaw is seen by every doctor of the machine: no two tests of
-/// one program that start some at the same time.
-pub fn openclaws_turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// A package of this release, in this directory.
 pub fn package(at: &Path, release: &str) -> PathBuf {
     std::fs::create_dir_all(at).unwrap();
@@ -91,9 +87,9 @@ pub fn gateway(tree: &Path, release: &str, state: &Path) -> Living {
 /// files are closed, before it has its name and its environment.
 pub fn settled(child: Child) -> Living {
     let living = Living(child);
-    while std::fs::read(format!("/proc/{}/environ", living.pid())).unwrap().is_empty() {
-        std::thread::yield_now();
-    }
+    wait_until("its environment to be seen", || {
+        !std::fs::read(format!("/proc/{}/environ", living.pid())).unwrap().is_empty()
+    });
     living
 }
 
@@ -128,8 +124,27 @@ pub fn age(path: &Path) {
     rustix::fs::utimensat(rustix::fs::CWD, path, &times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).unwrap();
 }
 
-/// A pid that no process has: that of a child that was reaped.
+/// Looks again and again until it is so.
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < HANG, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A pid that no process has or gets: above all that this kernel hands out, if its `pid_max` leaves
+/// room below the limit of Linux (`PID_MAX_LIMIT` of include/linux/threads.h). Else the numbers are
+/// so many that a reaped one is far from being handed out again.
 pub fn dead_pid() -> u32 {
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let above = openclaw_doctor::record::PID_LIMIT - 1 - TAKEN.fetch_add(1, Ordering::Relaxed) % 1_000;
+    let pid_max = std::fs::read_to_string("/proc/sys/kernel/pid_max").unwrap();
+    if above > pid_max.trim().parse().unwrap() { above } else { reaped_pid() }
+}
+
+/// A pid that was, is no more, and could be once more.
+pub fn reaped_pid() -> u32 {
     let mut child = Command::new("true").spawn().unwrap();
     let pid = child.id();
     child.wait().unwrap();

@@ -2,7 +2,7 @@
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::disallowed_methods, clippy::indexing_slicing)]
 
-use super::support::{Answer, Living, now_ms};
+use super::support::{Answer, HANG, Living, now_ms};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Timespec;
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
@@ -20,7 +20,6 @@ use std::time::{Duration, Instant};
 pub const ORDINARY: u32 = 54_321;
 /// And another.
 pub const STRANGER: u32 = 54_322;
-const PATIENCE: Duration = Duration::from_secs(20);
 
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
@@ -352,7 +351,7 @@ impl Terminal {
 
     /// Waits until the screen shows this, after what was waited for before.
     pub fn wait_for(&mut self, text: &str) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + HANG;
         loop {
             let fresh = String::from_utf8_lossy(&self.screen[self.known..]).into_owned();
             if let Some(at) = fresh.find(text) {
@@ -385,7 +384,7 @@ impl Terminal {
 
     /// Waits for the end; standard error of the answer is the screen.
     pub fn end(mut self) -> Answer {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + HANG;
         while self.read_some() {
             if Instant::now() > deadline {
                 let _ = self.child.kill();
@@ -400,7 +399,7 @@ impl Terminal {
     pub fn hang_up(self) -> std::process::ExitStatus {
         let Self { mut child, master, out, .. } = self;
         drop(master);
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + HANG;
         loop {
             if let Some(status) = child.try_wait().unwrap() {
                 let _ = out.join();
