@@ -284,8 +284,19 @@ pub enum Nested {
 pub enum SoleAccess {
     /// The lock lies on the container's own writable layer.
     OwnLayer,
+    /// It lies on the root filesystem of a whole system in a container (LXC, Incus, WSL), whose
+    /// processes are all in this namespace.
+    OwnSystem,
     /// It does not, or it cannot be told; why.
     No(NotSole),
+}
+
+impl SoleAccess {
+    /// Whether nobody outside can have written the lock.
+    #[must_use]
+    pub fn is_sole(&self) -> bool {
+        matches!(self, Self::OwnLayer | Self::OwnSystem)
+    }
 }
 
 /// Whether somebody still works in the guarded directory.

@@ -132,13 +132,13 @@ pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
         }
         Reason::SharedVolume => match &lock.sole_access {
             SoleAccess::No(why) => format!("{proc} in this container, but {why}"),
-            SoleAccess::OwnLayer => proc,
+            SoleAccess::OwnLayer | SoleAccess::OwnSystem => proc,
         },
         Reason::RestartedContainer => {
             let twins = "a container that was restarted looks like this, and so does a living sidecar that has the same pid in its own container and uses the same volume";
             match &lock.sole_access {
                 SoleAccess::No(why) => format!("{proc}; {twins}: {why}"),
-                SoleAccess::OwnLayer => format!("{proc}; {twins}"),
+                SoleAccess::OwnLayer | SoleAccess::OwnSystem => format!("{proc}; {twins}"),
             }
         }
         Reason::CheckpointPossible => {

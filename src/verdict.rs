@@ -5,7 +5,7 @@
 //! exactly one class. [`Proof`] can be made nowhere else.
 
 use crate::evidence::{
-    Candidate, Copied, Life, LockFacts, LockTimes, ProcSource, Reach, Role, SoleAccess, TimeNamespace, Vantage, View,
+    Candidate, Copied, Life, LockFacts, LockTimes, ProcSource, Reach, Role, TimeNamespace, Vantage, View,
 };
 use crate::family::Family;
 use crate::hold::KernelHold;
@@ -445,7 +445,7 @@ fn no_candidate_lives(lock: &LockFacts, view: &View) -> Verdict {
 /// Whether a process that this container does not show can have written the lock. What is
 /// hidden from a `restricted` view is another matter: [`withdraw`] sees to it.
 fn misses_writers(lock: &LockFacts, view: &View) -> bool {
-    let sole = view.assume_single_writer || lock.sole_access == SoleAccess::OwnLayer;
+    let sole = view.assume_single_writer || lock.sole_access.is_sole();
     view.vantage == Vantage::Namespace && !sole
 }
 

@@ -176,7 +176,7 @@ fn lock_facts() -> impl Strategy<Value = LockFacts> {
                 } else {
                     Reach::ThisKernel
                 },
-                sole_access: if own_layer { SoleAccess::OwnLayer } else { SoleAccess::No(NotSole::MountUnknown) },
+                sole_access: if own_layer { SoleAccess::OwnSystem } else { SoleAccess::No(NotSole::MountUnknown) },
                 candidates,
                 in_use: InUse {
                     by: worked_in.then(|| Worker { pid: 9, program: "npm".to_owned() }).into_iter().collect(),
@@ -557,7 +557,7 @@ proptest! {
     #[test]
     fn only_full_sight_of_the_writers_proves(facts in proven_facts()) {
         let verdict = facts.judge();
-        let sole = facts.view.assume_single_writer || facts.lock.sole_access == SoleAccess::OwnLayer;
+        let sole = facts.view.assume_single_writer || facts.lock.sole_access.is_sole();
         let sees_all = match facts.view.vantage {
             Vantage::Host => true,
             Vantage::Namespace => sole,

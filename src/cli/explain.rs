@@ -183,6 +183,7 @@ fn reach(lock: &JudgedLock, scan: &Scan) -> String {
     };
     match (&lock.facts.sole_access, scan.view.vantage) {
         (SoleAccess::OwnLayer, Vantage::Namespace) => format!("{other}; it is this container's own layer"),
+        (SoleAccess::OwnSystem, Vantage::Namespace) => format!("{other}; it is this system's own root"),
         (SoleAccess::No(why), Vantage::Namespace) => format!("{other}; {why}"),
         _ => other,
     }

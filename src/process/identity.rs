@@ -46,8 +46,13 @@ impl Reader {
     }
 
     /// Every start time that a process can have read for one of which we read these ticks.
-    pub(super) fn as_recorded_by(&self, dir: &ProcessDir, ticks: StartTicks, clock: &ClockReading) -> Vec<StartTicks> {
-        as_recorded(ticks, self.offset, Clocks::of(dir, self.time_namespace), clock.ticks_per_second)
+    pub(super) fn as_recorded_by(&self, clocks: Clocks, ticks: StartTicks, clock: &ClockReading) -> Vec<StartTicks> {
+        as_recorded(ticks, self.offset, clocks, clock.ticks_per_second)
+    }
+
+    /// The clocks of a process.
+    pub(super) fn clocks_of(&self, dir: &ProcessDir) -> Clocks {
+        Clocks::of(dir, self.time_namespace)
     }
 }
 
@@ -84,7 +89,7 @@ pub fn observe(proc: &ProcDir, pid: u32, reader: &Reader, clock: &ClockReading) 
         return Observed::Gone;
     }
     let identity = dir.read("stat").ok().and_then(|bytes| Identity::parse(&bytes));
-    let clocks = Clocks::of(&dir, reader.time_namespace);
+    let clocks = reader.clocks_of(&dir);
     let kernel_thread = identity.is_some_and(|identity| identity.kernel_thread);
     let role = if kernel_thread { Role::Other } else { role(&dir, &status) };
     let container = dir.read("cgroup").ok().and_then(|bytes| container_id(&bytes));
@@ -104,9 +109,8 @@ pub fn observe(proc: &ProcDir, pid: u32, reader: &Reader, clock: &ClockReading) 
         ns_pid: status.innermost_pid(),
         life: life(state, status.threads),
         state,
-        start_ticks: identity.map_or_else(Vec::new, |identity| {
-            as_recorded(identity.start_ticks, reader.offset, clocks, clock.ticks_per_second)
-        }),
+        start_ticks: identity
+            .map_or_else(Vec::new, |identity| reader.as_recorded_by(clocks, identity.start_ticks, clock)),
         time_namespace,
         own_view: OwnView::NotAsked(NotAsked::NotNeeded),
         started_at: identity.map(|identity| clock.ticks_to_wall(identity.start_ticks)),

@@ -2,19 +2,22 @@
 //!
 //! In: a process of the proc directory. Out: an [`OwnView`]. The mount table and the levels of
 //! `NSpid` are readable by all and tell most; the rest is asked of the procfs below the
-//! process's root, which the kernel resolves as the process would and which asks for the right
-//! to trace it. Measured: a procfs root's ctime is the moment of its mount.
+//! process's root, for which the kernel wants the right to trace it. Measured: a procfs root's
+//! ctime is the moment of its mount.
 
 use super::identity::Reader;
-use super::proc_dir::{ProcDir, ProcessDir, read_file_at};
+use super::proc_dir::{ProcDir, ProcessDir};
 use super::status::{Identity, Status};
 use crate::evidence::{Candidate, NotAsked, NotComparable, OwnView};
-use crate::sys::mounts::{ProcMount, proc_mount};
-use crate::sys::tree::{Dir, Meta};
+use crate::sys::bounded;
+use crate::sys::mounts::proc_mount;
+use crate::sys::tree::{Dir, Meta, ReadError};
 use crate::units::{ClockReading, StartTicks};
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fd::AsFd;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::collections::HashSet;
+use std::time::Duration;
 
 /// `PROC_ROOT_INO` of include/linux/proc_ns.h.
 const PROC_ROOT_INODE: u64 = 1;
@@ -27,10 +30,18 @@ const SETUP_MS: i64 = 1_000;
 const MAX_ANCESTORS: usize = 64;
 const MAX_STAT_BYTES: u64 = 4096;
 
-/// Looks at the /proc of a candidate. May block on a dead mount below its root.
+/// Looks at the /proc of a candidate, and waits at most this long where a dead mount may be on
+/// the way.
 #[must_use]
-pub fn look(proc: &ProcDir, candidate: &Candidate, reader: &Reader, clock: &ClockReading) -> OwnView {
-    ask(proc, candidate, reader, clock).unwrap_or_else(|errno| OwnView::NotAsked(refusal(errno)))
+pub fn look(
+    proc: &ProcDir,
+    candidate: &Candidate,
+    reader: &Reader,
+    clock: &ClockReading,
+    patience: Duration,
+) -> OwnView {
+    let answer = ask(proc, candidate, reader, clock, patience);
+    answer.unwrap_or_else(|errno| OwnView::NotAsked(refusal(errno)))
 }
 
 fn refusal(errno: Errno) -> NotAsked {
@@ -40,17 +51,24 @@ fn refusal(errno: Errno) -> NotAsked {
     }
 }
 
-fn ask(proc: &ProcDir, candidate: &Candidate, reader: &Reader, clock: &ClockReading) -> Result<OwnView, Errno> {
+fn ask(
+    proc: &ProcDir,
+    candidate: &Candidate,
+    reader: &Reader,
+    clock: &ClockReading,
+    patience: Duration,
+) -> Result<OwnView, Errno> {
     let dir = proc.process(candidate.pid)?;
     let status = Status::parse(&dir.read("status")?).ok_or(Errno::INVAL)?;
     let own = Identity::parse(&dir.read("stat")?).ok_or(Errno::INVAL)?.start_ticks;
-    let as_recorded = |ticks| reader.as_recorded_by(&dir, ticks, clock);
+    let clocks = reader.clocks_of(&dir);
+    let as_recorded = |ticks| reader.as_recorded_by(clocks, ticks, clock);
     if as_recorded(own) != candidate.start_ticks {
         // The number has been given again since the candidate was read.
         return Err(Errno::SRCH);
     }
     let ours = proc.dir().meta()?.device;
-    let Some(ProcMount { device, whole_procfs: true }) = proc_mount(dir.open("mountinfo")?)? else {
+    let Some(device) = procfs_of(&dir)? else {
         return Ok(OwnView::NotComparable(NotComparable::NoProcfs));
     };
     let (inner, levels) = (status.innermost_pid(), status.ns_pids.len());
@@ -61,7 +79,7 @@ fn ask(proc: &ProcDir, candidate: &Candidate, reader: &Reader, clock: &ClockRead
             (_, Err(_)) => Ok(OwnView::NotComparable(NotComparable::OuterNamespace)),
         };
     }
-    let seen = match see(&dir, inner) {
+    let seen = match bounded::run(patience, move || see(&dir, inner)).unwrap_or(Err(Errno::TIMEDOUT)) {
         Ok(seen) => seen,
         // What all can read warns: who makes a namespace without a /proc stands outside of it and
         // sees the same procfs. (So does unshare(1), which shares the mounts of what it starts.)
@@ -104,29 +122,46 @@ fn was_there(root: &Meta, own: StartTicks, inner: u32, levels: usize, clock: &Cl
     root.changed.is_some_and(|mounted| mounted.since_ms(start) <= room_ms)
 }
 
+/// The device of the procfs on a process's /proc; `None` if none is there, or a part of one.
+fn procfs_of(dir: &ProcessDir) -> Result<Option<(u32, u32)>, Errno> {
+    let mount = proc_mount(dir.open("mountinfo")?)?;
+    Ok(mount.filter(|mount| mount.whole_procfs).map(|mount| mount.device))
+}
+
 enum Seen {
     NoProcfs,
     NotListed,
     Stat { bytes: Vec<u8>, root: Meta },
 }
 
-/// What the procfs at the /proc of a process shows under its innermost pid.
+/// What the procfs at the /proc of a process shows under its innermost pid. Name by name from
+/// its root, so that no kernel's or sandbox's lack of openat2(2) matters; no link is followed.
 fn see(dir: &ProcessDir, inner: u32) -> Result<Seen, Errno> {
-    let root = dir.pin_link("root")?;
-    let path = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let in_root = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let procfs = match rustix::fs::openat2(&root, c"proc", path, Mode::empty(), in_root) {
-        Ok(fd) => Dir::from(fd),
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(Seen::NoProcfs),
-        Err(errno) => return Err(errno),
-    };
+    let Some(procfs) = step(&dir.pin_link("root")?, "proc")? else { return Ok(Seen::NoProcfs) };
     let root = procfs.meta()?;
     if !procfs.filesystem()?.is_procfs() || root.inode != PROC_ROOT_INODE {
         return Ok(Seen::NoProcfs);
     }
-    match read_file_at(&procfs, &format!("{inner}/stat"), MAX_STAT_BYTES) {
-        Ok(bytes) => Ok(Seen::Stat { bytes, root }),
-        Err(Errno::NOENT) => Ok(Seen::NotListed),
+    let Some(process) = step(&procfs, &inner.to_string())? else { return Ok(Seen::NotListed) };
+    let covered = !process.meta()?.same_mount(&root);
+    match process.read_file(b"stat", MAX_STAT_BYTES) {
+        Ok((_, bytes)) if !covered => Ok(Seen::Stat { bytes, root }),
+        Err(ReadError::System(Errno::NOENT | Errno::SRCH)) => Ok(Seen::NotListed),
+        Err(ReadError::System(errno)) => Err(errno),
+        Err(ReadError::NoProcfs) => Err(Errno::IO),
+        // Something else is mounted over what procfs shows.
+        Ok(_) | Err(ReadError::Symlink | ReadError::NotRegular | ReadError::OtherMount(_) | ReadError::TooLarge(_)) => {
+            Ok(Seen::NoProcfs)
+        }
+    }
+}
+
+/// A directory in another one, if there is one of this name.
+fn step(dir: impl AsFd, name: &str) -> Result<Option<Dir>, Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match rustix::fs::openat(dir, name, flags, Mode::empty()) {
+        Ok(fd) => Ok(Some(Dir::from(fd))),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
         Err(errno) => Err(errno),
     }
 }
@@ -142,11 +177,9 @@ fn shares_with_outside(proc: &ProcDir, status: &Status, device: (u32, u32)) -> R
         }
         let dir = proc.process(next).map_err(unreadable)?;
         let parent = Status::parse(&dir.read("status").map_err(unreadable)?).ok_or(Errno::INVAL)?;
-        if parent.ns_pids.len() < status.ns_pids.len() {
-            let mount = dir.open("mountinfo").and_then(proc_mount).map_err(unreadable)?;
-            if mount.is_some_and(|mount| mount.device == device) {
-                return Ok(true);
-            }
+        let outside = parent.ns_pids.len() < status.ns_pids.len();
+        if outside && procfs_of(&dir).map_err(unreadable)? == Some(device) {
+            return Ok(true);
         }
         next = parent.ppid;
     }

@@ -4,7 +4,7 @@ use crate::sys::bounded;
 use crate::sys::mounts::{Mount, MountTable};
 use crate::sys::tree::{Dir, Meta, pieces, read_to_end, stat};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -177,19 +177,4 @@ fn read_at(dir: impl AsFd, name: &str) -> Result<Vec<u8>, Errno> {
 
 fn read_now(dir: impl AsFd, name: &str) -> Result<Vec<u8>, Errno> {
     read_to_end(&open_at(dir, name)?, MAX_PROC_BYTES)?.ok_or(Errno::FBIG)
-}
-
-/// Reads a file of a procfs that somebody else has mounted: nothing on the way may be a link or
-/// a mount, and what is opened must be a regular file.
-///
-/// Errors: `ENOSYS` on kernels before 5.6, where this cannot be asked for.
-pub(super) fn read_file_at(procfs: &Dir, name: &str, limit: u64) -> Result<Vec<u8>, Errno> {
-    let resolve =
-        ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
-    let pin = rustix::fs::openat2(procfs, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)?;
-    if stat(&pin, b"", AtFlags::EMPTY_PATH)?.kind != FileType::RegularFile {
-        return Err(Errno::INVAL);
-    }
-    let fd = rustix::fs::openat2(procfs, name, FILE, Mode::empty(), resolve)?;
-    read_to_end(&fd, limit)?.ok_or(Errno::FBIG)
 }

@@ -410,7 +410,7 @@ impl<'a> Sighting<'a> {
 impl<'a> Evidence<'a> {
     fn new(lock: &'a JudgedLock, scan: &Scan) -> Self {
         let (sole_access, sole_access_why) = match &lock.facts.sole_access {
-            SoleAccess::OwnLayer => (true, None),
+            SoleAccess::OwnLayer | SoleAccess::OwnSystem => (true, None),
             SoleAccess::No(why) => (false, (scan.view.vantage == Vantage::Namespace).then(|| why.to_string())),
         };
         let workers = lock.facts.in_use.by.iter();

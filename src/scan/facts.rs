@@ -1,12 +1,13 @@
 //! Collects the facts of locks, reading each process once.
 
 use super::restrain::Users;
+use super::sole;
 use super::world::{LOOK_LIMIT, World};
 use super::{Blocks, Releases, label};
 use crate::discover::{FoundLock, RootReport};
 use crate::evidence::{
-    Candidate, ForeignKernel, InUse, Life, LockFacts, NotAsked, NotSole, OwnView, ProcSource, Reach, SoleAccess,
-    Synchroniser, Vantage, View,
+    Candidate, ForeignKernel, InUse, Life, LockFacts, NotSole, OwnView, ProcSource, Reach, SoleAccess, Synchroniser,
+    Vantage, View,
 };
 use crate::family::Form;
 use crate::hold::{KernelHold, Untold};
@@ -202,13 +203,9 @@ impl<'a> Gatherer<'a> {
             return;
         }
         let Some(proc) = &self.world.proc else { return };
-        let (reader, now) = (self.world.reader, self.now);
+        let (reader, now) = (&self.world.reader, &self.now);
         for candidate in candidates.iter_mut().filter(|candidate| candidate.life != Life::Dead) {
-            let ask = || {
-                let (proc, asked) = (Arc::clone(proc), candidate.clone());
-                let answer = bounded::run(LOOK_LIMIT, move || own_view::look(&proc, &asked, &reader, &now));
-                answer.unwrap_or(OwnView::NotAsked(NotAsked::NoAnswer))
-            };
+            let ask = || own_view::look(proc, candidate, reader, now, LOOK_LIMIT);
             candidate.own_view = self.own_views.entry(candidate.pid).or_insert_with(ask).clone();
         }
     }
@@ -279,27 +276,8 @@ impl<'a> Gatherer<'a> {
     }
 
     fn sole_access(&mut self, found: &FoundLock) -> SoleAccess {
-        let sight = &self.world.sight;
-        let mounts = &self.world.mounts;
-        let tell = || {
-            if sight.source != ProcSource::Own {
-                return SoleAccess::No(NotSole::ForeignPids);
-            }
-            if let Some(nested) = &sight.nested {
-                return SoleAccess::No(NotSole::Nested(nested.clone()));
-            }
-            // `unshare --pid --mount-proc` in a container leaves the container's own /proc below
-            // its new one: the layer belongs to the container, whose processes are out of sight.
-            if mounts.as_ref().is_some_and(MountTable::holds_several_procfs) {
-                return SoleAccess::No(NotSole::SecondProcfs);
-            }
-            match mounts.as_ref().and_then(|mounts| mounts.by_id(found.reading.meta.mount_id)) {
-                Some(mount) if mount.mount_point == Path::new("/") && mount.kind == "overlay" => SoleAccess::OwnLayer,
-                Some(mount) => SoleAccess::No(NotSole::Mount { point: mount.mount_point, filesystem: mount.kind }),
-                None => SoleAccess::No(NotSole::MountUnknown),
-            }
-        };
-        self.mount_roots.entry(found.reading.meta.mount_id).or_insert_with(tell).clone()
+        let world = self.world;
+        self.mount_roots.entry(found.reading.meta.mount_id).or_insert_with(|| sole::tell(world, found)).clone()
     }
 
     pub(super) fn in_use(&mut self, found: &FoundLock) -> InUse {

@@ -6,6 +6,7 @@
 mod facts;
 mod label;
 mod restrain;
+mod sole;
 mod world;
 
 use crate::discover::lock::LockReading;

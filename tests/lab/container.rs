@@ -29,6 +29,27 @@ pivot_root . old
 cd /
 umount -l /old
 "#;
+/// A whole system in a container, as LXC and WSL make it: its own local filesystem as root, and
+/// an init (by its name) as pid 1.
+const OWN_SYSTEM: &str = r#"
+mount --make-rprivate /
+mkdir "$BASE/root"
+mount -t tmpfs -o mode=755 tmpfs "$BASE/root"
+cd "$BASE/root"
+for top in bin sbin lib lib64; do
+    if [ -L /$top ]; then cp -P /$top .; elif [ -d /$top ]; then mkdir $top; mount --rbind /$top $top; fi
+done
+mkdir -p usr etc proc dev tmp vol old home/node; : > doctor
+mount --rbind /usr usr
+mount --bind "$VOLUME" vol
+mount --bind "$DOCTOR" doctor
+mount -t proc proc proc
+mount -t tmpfs tmpfs dev; : > dev/null; mount --bind /dev/null dev/null
+pivot_root . old
+cd /
+umount -l /old
+printf %s "$INIT" > /proc/$$/comm
+"#;
 /// The host's root with procfs of our own: what a user namespace allows.
 const OWN_PROC: &str = "mount --make-rprivate /\nmount -t proc proc /proc\n";
 /// Takes commands from the test, one a line, and answers each.
@@ -87,6 +108,21 @@ impl Container {
             ("HOST_PROC", OsStr::new(if host_proc { "yes" } else { "" })),
         ];
         let mut container = Self::start(&["--pid", "--mount"], OWN_ROOT, &variables);
+        container.doctor = PathBuf::from("/doctor");
+        container
+    }
+
+    /// A system with a root of its own, a volume on /vol, and a pid 1 of this name. Needs root.
+    pub fn system(bench: &Bench, volume: &Path, init: &str) -> Self {
+        let base = tempfile::tempdir_in(bench.path()).unwrap().keep();
+        let doctor = bench.doctor();
+        let variables = [
+            ("BASE", base.as_os_str()),
+            ("VOLUME", volume.as_os_str()),
+            ("DOCTOR", doctor.as_os_str()),
+            ("INIT", OsStr::new(init)),
+        ];
+        let mut container = Self::start(&["--pid", "--mount"], OWN_SYSTEM, &variables);
         container.doctor = PathBuf::from("/doctor");
         container
     }

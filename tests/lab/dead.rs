@@ -1,10 +1,10 @@
 //! A lock whose owner has died: proof is where nobody can be out of sight.
 
 use super::container::Container;
-use super::machine::Need::{Host, Namespaces, Root};
+use super::machine::Need::{Bubblewrap, Host, Namespaces, Root};
 use super::machine::{Bench, have};
-use super::view::{lock, on_host, stage, verdict};
-use crate::support::{dead_pid, reaped_pid, record};
+use super::view::{VERSION_DIRECTORY, lock, on_host, stage, verdict};
+use crate::support::{Answer, dead_pid, reaped_pid, record};
 use std::path::Path;
 
 const PROVEN: &str = "stale-dead-pid no-such-process PROOF namespace 1";
@@ -108,5 +108,41 @@ fn a_sandbox_inside_a_container_does_not_have_the_layer_to_itself() {
         let mut enter = container.enter(&["--pid", "--mount"]);
         let output = enter.args(sandbox.split(' ')).args(["/doctor", "scan", "/opt/stage", "--json"]).output().unwrap();
         assert_eq!(verdict(&crate::support::Answer(output)), OUT_OF_SIGHT, "{sandbox}");
+    }
+}
+
+/// LXC, Incus, WSL: all processes of the system are in its namespace.
+#[test]
+fn a_systems_own_root_in_a_container_proves_a_death() {
+    if !have(&[Root, Namespaces, Bubblewrap]) {
+        return;
+    }
+    let (bench, stage) = (Bench::new(), stage());
+    let place = "/home/node/.openclaw/plugin-runtime-deps";
+    for (init, expected) in
+        [("systemd", PROVEN), ("init", PROVEN), ("init(Debian)", PROVEN), ("sh", OUT_OF_SIGHT), ("tini", OUT_OF_SIGHT)]
+    {
+        let mut system = Container::system(&bench, stage.path(), init);
+        lock(&system.outside(place), &record(31_013, Some(77)));
+        lock(stage.path(), &record(31_013, Some(77)));
+        let answer = system.scan(&[place]);
+        assert_eq!(verdict(&answer), expected, "{init}: {}", answer.lock()["evidence"]);
+        assert_eq!(verdict(&system.scan(&["/vol"])), OUT_OF_SIGHT, "a volume of {init}");
+        // A sandbox in it sees none of the system's processes.
+        let mut enter = system.enter(&["--pid", "--mount"]);
+        enter.args(["bwrap", "--dev-bind", "/", "/", "--unshare-pid", "--proc", "/proc"]);
+        let answer = Answer(enter.args(["/doctor", "scan", place, "--json"]).output().unwrap());
+        assert_eq!(verdict(&answer), OUT_OF_SIGHT, "a sandbox of {init}");
+        // In a chroot the shared volume is the root.
+        system.sh("mkdir -p /vol/proc /vol/usr; cp -P /bin /lib /lib64 /vol 2>/dev/null; true");
+        system.sh("mount --rbind /usr /vol/usr; mount --bind /proc /vol/proc; cp /doctor /vol/");
+        let mut enter = system.enter(&["--pid", "--mount"]);
+        let answer = Answer(
+            enter
+                .args(["chroot", "/vol", "/doctor", "scan", &format!("/{VERSION_DIRECTORY}"), "--json"])
+                .output()
+                .unwrap(),
+        );
+        assert_eq!(verdict(&answer), OUT_OF_SIGHT, "a chroot of {init}");
     }
 }

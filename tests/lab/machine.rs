@@ -15,6 +15,8 @@ pub enum Need {
     Namespaces,
     /// Time namespaces.
     TimeNamespace,
+    /// Perl, for a system call that no tool makes.
+    Perl,
     /// bubblewrap.
     Bubblewrap,
     /// qemu-user for aarch64, and a compiler for it.
@@ -58,6 +60,7 @@ impl Need {
                 let flags = ["--time", "--boottime", "1000", "--fork", "true"];
                 (works("unshare", flags), "time namespaces can't be made here")
             }
+            Self::Perl => (works("perl", ["-e", "1"]), "it needs perl"),
             Self::Bubblewrap => (works("bwrap", ["--dev-bind", "/", "/", "--unshare-pid", "true"]), "it needs bwrap"),
             Self::Emulator => {
                 let there =

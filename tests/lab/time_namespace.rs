@@ -1,7 +1,7 @@
 //! Writers and readers whose boot clocks differ.
 
 use super::container::Container;
-use super::machine::Need::{Host, Root, TimeNamespace};
+use super::machine::Need::{Host, Perl, Root, TimeNamespace};
 use super::machine::have;
 use super::view::{lock, on_host, owner, stage, verdict};
 use crate::support::{Living, record};
@@ -62,4 +62,42 @@ fn other_ticks_in_a_shifted_namespace_may_be_a_restored_checkpoint_and_prove_not
     assert_eq!(answer.lock()["sightings"][0]["time_namespace"], "shifted");
     shifted.kill(process);
     assert_eq!(verdict(&on_host(stage.path())), "stale-dead-pid no-such-process PROOF host 1");
+}
+
+/// timens_offsets shows the namespace of a process's children, which unshare(2) without a fork
+/// makes another one than its own.
+#[test]
+fn an_owner_whose_children_have_other_clocks_keeps_its_lock() {
+    if !have(&[Root, Host, TimeNamespace, Perl]) {
+        return;
+    }
+    let stage = stage();
+    let mut shifted = Container::shifted(1000);
+    let file = stage.path().join("signed");
+    // unshare(CLONE_NEWTIME), by its number on this architecture; the children's offset becomes zero.
+    let number = if cfg!(target_arch = "x86_64") { 272 } else { 97 };
+    let script = format!(
+        "syscall({number}, 0x80) == 0 or die; open(my $o, '>', '/proc/self/timens_offsets') or die; \
+         syswrite($o, 'boottime 0 0') or die; close($o); \
+         open(my $s, '<', '/proc/self/stat') or die; my $stat = <$s>; $stat =~ s/.*\\) //; my @f = split / /, $stat; \
+         open(my $f, '>', '{0}.new') or die; print $f \"$$ $f[19]\"; close($f); rename '{0}.new', '{0}'; sleep 1000",
+        file.display()
+    );
+    let perl = shifted.spawn(&format!("perl -e {}", quoted(&script)));
+    while !file.exists() {
+        std::thread::yield_now();
+    }
+    let signed = std::fs::read_to_string(&file).unwrap();
+    let (pid, ticks) = signed.split_once(' ').unwrap();
+    let (pid, ticks): (u32, u64) = (pid.parse().unwrap(), ticks.trim().parse().unwrap());
+    assert_eq!(pid, perl.host_pid);
+    assert_ne!(ticks, crate::support::start_ticks(pid), "it reads other clocks than we do");
+    let file = lock(stage.path(), &record(pid, Some(ticks))).join("owner.json");
+    assert_eq!(verdict(&on_host(stage.path())), "legacy-unverifiable start-ticks-unreadable likely-held host 1");
+    crate::support::doctor(["repair".as_ref(), stage.path().as_os_str(), "--yes".as_ref()]);
+    assert!(file.exists(), "a living owner's lock was removed");
+}
+
+fn quoted(script: &str) -> String {
+    format!("'{}'", script.replace('\'', "'\\''"))
 }
