@@ -176,7 +176,13 @@ fn lock_facts() -> impl Strategy<Value = LockFacts> {
                 } else {
                     Reach::ThisKernel
                 },
-                sole_access: if own_layer { SoleAccess::OwnSystem } else { SoleAccess::No(NotSole::MountUnknown) },
+                sole_access: if own_layer && told.2 {
+                    SoleAccess::OwnLayer
+                } else if own_layer {
+                    SoleAccess::OwnSystem
+                } else {
+                    SoleAccess::No(NotSole::MountUnknown)
+                },
                 candidates,
                 in_use: InUse {
                     by: worked_in.then(|| Worker { pid: 9, program: "npm".to_owned() }).into_iter().collect(),

@@ -152,6 +152,12 @@ impl Facts {
         self.in_container()
     }
 
+    /// A whole system's view of a lock on its own root.
+    pub fn on_own_system(mut self) -> Self {
+        self.lock.sole_access = SoleAccess::OwnSystem;
+        self.in_container()
+    }
+
     /// A container's view, and the operator's word that nobody else writes there.
     pub fn single_writer(mut self) -> Self {
         self.view.assume_single_writer = true;
