@@ -23,6 +23,9 @@ const TURN_LIMIT: Duration = Duration::from_secs(2);
 /// And in all of a run: who holds every directory of a tree must not hold up the run for hours.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long an OpenClaw may take from finding a bare directory old to removing it: a few lines of
+/// JavaScript, and a pause of its garbage collector.
+const SETTLE: Duration = Duration::from_secs(1);
 /// How long an answer to who runs is good enough for one more bare directory.
 const FRESH: Duration = Duration::from_millis(100);
 
@@ -236,6 +239,7 @@ impl Act<'_, '_> {
                 lock: &lock.found,
                 warrant,
                 patience,
+                settle: SETTLE,
                 // Evidence is read with our own rights, and the lock is removed with its namer's.
                 judge_again: &mut |reading| taken.as_ourselves(|| session.judge_again(lock, reading)),
                 about_to: &mut |reading| {

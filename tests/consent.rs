@@ -174,6 +174,23 @@ fn a_request_to_end_leaves_the_rest_and_is_reported() {
     assert_eq!(answer.code(), 1);
 }
 
+/// nohup(1), and a shell that starts it in the background, have signals ignored: they end no run.
+#[test]
+fn a_signal_that_was_ignored_stays_ignored() {
+    for (trap, signal) in [("INT", Signal::INT), ("TERM", Signal::TERM), ("HUP", Signal::HUP)] {
+        let asked = Asked::of(1);
+        let binary = env!("CARGO_BIN_EXE_openclaw-doctor");
+        let script = format!("trap '' {trap}; exec {binary} repair --json {}", asked.stage.path().display());
+        let mut terminal = Terminal::start(&["sh".into(), "-c".into(), script.into()]);
+        terminal.wait_for(ASKED);
+        kill_process(pid_of(&terminal), signal).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        terminal.types("y\n");
+        let answer = terminal.end();
+        assert_eq!((asked.outcomes(&answer), answer.code()), (vec!["removed".to_owned()], 0), "{trap}");
+    }
+}
+
 /// Who ends the run at a question has what needs no word done.
 #[test]
 fn what_is_proven_goes_before_anybody_is_asked() {

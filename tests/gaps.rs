@@ -6,6 +6,8 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
+#[path = "gaps/bare.rs"]
+mod bare;
 #[path = "gaps/files.rs"]
 mod files;
 mod support;
@@ -115,6 +117,7 @@ impl Ground {
         before();
         let outcome = Removal {
             patience: std::time::Duration::from_secs(2),
+            settle: std::time::Duration::from_millis(20),
             lock: &lock.found,
             warrant: &warrant,
             judge_again: &mut |reading| Ok(judge(&session, lock, reading)),

@@ -6,6 +6,8 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::disallowed_methods)]
 
+#[path = "killed/bare.rs"]
+mod bare;
 #[path = "killed/files.rs"]
 mod files;
 mod support;

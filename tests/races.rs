@@ -1,10 +1,12 @@
 //! A doctor takes no lock from a living owner, however the two run against each other.
 //!
 //! `cargo test --test races -- --nocapture` prints what was counted.
-#![allow(missing_docs, unreachable_pub)]
+#![allow(missing_docs, unreachable_pub, clippy::disallowed_methods)]
 
 #[path = "races/arena.rs"]
 mod arena;
+#[path = "races/bare.rs"]
+mod bare;
 #[path = "races/files.rs"]
 mod files;
 #[path = "races/locked.rs"]
@@ -260,4 +262,56 @@ fn control_who_asks_once_removes_what_another_program_has_locked() {
 #[ignore = "started by other tests as a process of its own"]
 fn doctor_of_a_locked_file() {
     locked::doctor();
+}
+
+/// Enough to meet what there is to meet; `OPENCLAW_DOCTOR_RACE_RUNS` asks for more (docs/removal.md).
+fn bare_runs() -> usize {
+    std::env::var_os("OPENCLAW_DOCTOR_RACE_RUNS")
+        .and_then(|runs| runs.into_string().ok())
+        .and_then(|runs| runs.parse().ok())
+        .unwrap_or(600)
+}
+
+/// Two that wait, one that reclaims, and doctors that are stopped and killed at any moment.
+#[test]
+fn no_owner_of_a_bare_directory_loses_it_to_a_doctor_beside_one_that_reclaims() {
+    let _alone = alone();
+    let tally = bare::play(bare::Doctors::Exchange, bare_runs(), place());
+    assert_eq!((tally.doubles, tally.lost), (0, 0), "{tally:?}");
+    assert!(tally.runs >= bare_runs() && tally.killed > 0 && tally.stopped > 0, "{tally:?}");
+    assert!(tally.outcome("removed") > 0 && tally.reclaims > 0, "{tally:?}");
+    assert_eq!(tally.outcome("failed") + tally.outcome("refused"), 0, "{tally:?}");
+    assert!(!tally.litter, "something of a doctor's is left: {tally:?}");
+}
+
+/// Without these three, the zeros above would prove nothing.
+#[test]
+fn control_without_a_doctor_nobody_loses_a_bare_directory() {
+    let _alone = alone();
+    let tally = bare::play(bare::Doctors::Absent, 10 * bare_runs(), place());
+    assert_eq!((tally.doubles, tally.lost), (0, 0), "{tally:?}");
+    assert!(tally.reclaims > 100, "{tally:?}");
+}
+
+#[test]
+fn control_rmdir_alone_takes_a_bare_directory_from_its_next_owner() {
+    let _alone = alone();
+    let tally = bare::play(bare::Doctors::Rmdir, 100_000, place());
+    assert!(tally.doubles + tally.lost > 0, "the control shows nothing: {tally:?}");
+}
+
+/// Whoever had decided to reclaim the judged one removes, by path, what has its name by then: the
+/// stand-in just before it steps down, or the next owner's lock after it.
+#[test]
+fn control_a_stand_in_that_steps_down_at_once_is_not_enough() {
+    let _alone = alone();
+    let tally = bare::play(bare::Doctors::ExchangeThenRmdir, 100_000, place());
+    assert!(tally.doubles + tally.lost > 0, "the control shows nothing: {tally:?}");
+}
+
+/// Not a test: a doctor, started by those above.
+#[test]
+#[ignore = "started by other tests as a process of its own"]
+fn bare_doctor_process() {
+    bare::doctor();
 }

@@ -545,6 +545,7 @@ fn a_lock_that_a_running_openclaw_clears_is_left_to_it_but_by_name() {
     let user = running("2026.9.6", stage.path(), package.path());
     for (family, says, old, heals) in [
         ("file-lock", Says::Owner(dead_pid(), Some(7)), false, true),
+        ("config-clobber", Says::Nothing, true, true),
         ("usage-cost", Says::Owner(dead_pid(), None), false, false),
         // Nobody clears these: a proof is a proof.
         ("gateway", Says::Owner(dead_pid(), Some(7)), false, false),

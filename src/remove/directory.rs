@@ -8,21 +8,17 @@
 #![expect(clippy::disallowed_methods, reason = "one of the two places that remove")]
 
 use super::outcome::{Outcome, OutcomeKind};
+use super::stand_in::insist;
 use super::turn::{may_be_removed, take_turn};
-use super::{Removal, Step, act, changed};
+use super::{Removal, Step, act, alike, bare, changed};
 use crate::discover::lock;
 use crate::family::Form;
 use crate::sys::tree::{Crossing, Dir, Meta};
 use crate::sys::words;
-use rustix::fs::{AtFlags, Mode, RawDir};
+use rustix::fs::{AtFlags, RawDir};
 use rustix::io::Errno;
-use std::ffi::OsStr;
 use std::mem::MaybeUninit;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-
-/// How far the clock that stamps files may lag behind ours, in milliseconds.
-const STAMP_LAG_MS: i64 = 100;
 
 /// Removes the lock directory of this removal from its open parent.
 pub(super) fn remove(removal: &mut Removal<'_>, parent: &Dir) -> Result<Outcome, Outcome> {
@@ -53,10 +49,13 @@ pub(super) fn remove(removal: &mut Removal<'_>, parent: &Dir) -> Result<Outcome,
     removal.announce(&reading)?;
     (removal.at)(Step::Judged);
 
-    let record = match kind.form {
-        Form::Directory { record } => reading.record_inode.map(|_| record),
-        Form::EmptyDirectory | Form::File | Form::KernelLock => None,
-    };
+    if kind.form == Form::EmptyDirectory {
+        if removal.warrant.is_beside_openclaw() {
+            return bare::remove(removal, parent, &lock, &pinned);
+        }
+        bare::clear_leftover(parent, name).map_err(act("cannot clear what an earlier run left beside the lock"))?;
+    }
+    let record = record(kind.form).filter(|_| reading.record_inode.is_some());
     if record.is_some() || kind.form == Form::EmptyDirectory {
         // Judging looks through /proc and a receipt waits for its disk: time enough for a change.
         removal.unchanged(&lock::read_opened(&lock, kind).map_err(act("cannot read the lock"))?)?;
@@ -87,12 +86,17 @@ pub(super) fn remove(removal: &mut Removal<'_>, parent: &Dir) -> Result<Outcome,
     confirm(removal, parent, &lock, &pinned)
 }
 
+/// What may be in it.
+fn record(form: Form) -> Option<&'static str> {
+    match form {
+        Form::Directory { record } => Some(record),
+        Form::EmptyDirectory | Form::File | Form::KernelLock => None,
+    }
+}
+
 /// The directory holds its record or nothing.
 fn only_the_record(lock: &Dir, form: Form) -> Result<(), Outcome> {
-    let record = match form {
-        Form::Directory { record } => Some(record.as_bytes()),
-        Form::EmptyDirectory | Form::File | Form::KernelLock => None,
-    };
+    let record = record(form).map(str::as_bytes);
     let entries = rustix::fs::Dir::read_from(lock).map_err(act("cannot list the lock"))?;
     for entry in entries {
         let entry = entry.map_err(act("cannot list the lock"))?;
@@ -109,40 +113,37 @@ fn only_the_record(lock: &Dir, form: Form) -> Result<(), Outcome> {
 /// The pinned inode has no name left: it was ours that was removed.
 fn confirm(removal: &Removal<'_>, parent: &Dir, lock: &Dir, pinned: &Meta) -> Result<Outcome, Outcome> {
     let keeps_link_counts = removal.lock.filesystem.is_some_and(|filesystem| filesystem.drops_links_of_removed());
-    let links = lock.meta().map(|meta| meta.links).unwrap_or(0);
-    // The kernel lists nothing in a directory that it has removed (`S_DEAD` of fs/namei.c), whatever
-    // the filesystem says of its links: overlayfs keeps those of a lower layer.
-    let is_dead = matches!(RawDir::new(lock, &mut [MaybeUninit::uninit(); 256]).next(), Some(Err(Errno::NOENT)));
-    if keeps_link_counts && !is_dead && links != 0 {
-        let remade = remake(parent, removal.lock.name(), pinned);
-        let then = match remade {
-            Ok(()) => "it was made again at once with the same owner and mode".to_owned(),
-            Err(errno) => format!("it could not be made again: {}", words(errno)),
-        };
-        let why = format!("another empty lock directory took its name in the same instant and was removed; {then}");
-        return Err(Outcome::new(OutcomeKind::Failed, why));
-    }
-    super::removed(parent, removal.lock.name(), &[Some(*pinned)])
+    let name = removal.lock.name();
+    let why = match was_removed(lock, keeps_link_counts) {
+        Ok(true) => return super::removed(parent, name, &[Some(*pinned)]),
+        Ok(false) => {
+            let then = match alike::make(parent, name, lock, pinned) {
+                Ok(_) => "it was made again at once with the same owner and mode".to_owned(),
+                Err(errno) => format!("it could not be made again: {}", words(errno)),
+            };
+            format!("another empty lock directory took its name in the same instant and was removed; {then}")
+        }
+        Err(errno) => {
+            let cause = words(errno);
+            format!("an empty directory was removed; whether it was the judged one cannot be told: {cause}; scan again")
+        }
+    };
+    Err(Outcome::new(OutcomeKind::Failed, why))
 }
 
-/// Makes a directory as the judged one was. Owner and mode are set through a descriptor: the
-/// name may be swapped under our hands, and the umask takes no part in what stood there.
-fn remake(parent: &Dir, name: &OsStr, like: &Meta) -> Result<(), Errno> {
-    let mode = Mode::from_raw_mode(u32::from(like.mode) & 0o7777);
-    let before = crate::sys::clock::read().wall;
-    rustix::fs::mkdirat(parent, name.as_bytes(), mode)?;
-    let made = parent.open_below(Path::new(name), Crossing::SameMount)?;
-    let meta = made.meta()?;
-    // Whoever owns the directory above may have put another one in its place: only what was born
-    // just now, is ours and holds nothing is given away.
-    let ours = meta.uid == rustix::process::geteuid().as_raw();
-    let just_born = meta.born.is_some_and(|born| born.since_ms(before) >= -STAMP_LAG_MS);
-    let empty = rustix::fs::Dir::read_from(&made)?.flatten().all(|entry| [c".", c".."].contains(&entry.file_name()));
-    if !(ours && just_born && empty) {
-        return Err(Errno::EXIST);
+/// Whether the directory that is held open was removed, as far as its filesystem tells.
+fn was_removed(lock: &Dir, keeps_link_counts: bool) -> Result<bool, Errno> {
+    // The kernel lists nothing in a directory that it has removed (`S_DEAD` of fs/namei.c), whatever
+    // the filesystem says of its links: overlayfs keeps those of a lower layer.
+    let listed = insist(|| match RawDir::new(lock, &mut [MaybeUninit::uninit(); 256]).next() {
+        Some(Err(errno)) => Err(errno),
+        Some(Ok(_)) | None => Ok(()),
+    });
+    match listed {
+        Err(Errno::NOENT) => Ok(true),
+        _ if keeps_link_counts && insist(|| lock.meta())?.links == 0 => Ok(true),
+        // Elsewhere the name alone tells.
+        Ok(()) => Ok(!keeps_link_counts),
+        Err(errno) => Err(errno),
     }
-    let (uid, gid) = (rustix::fs::Uid::from_raw(like.uid), rustix::fs::Gid::from_raw(like.gid));
-    rustix::fs::fchown(&made, Some(uid), Some(gid))?;
-    // After the owner: a change of owner takes the set-group-ID bit away.
-    rustix::fs::fchmod(&made, mode)
 }

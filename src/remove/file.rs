@@ -17,7 +17,7 @@
 
 use super::outcome::{Outcome, OutcomeKind};
 use super::probe::{self, Probe};
-use super::stand_in::{StandIn, insist, left_beside, look, name_beside};
+use super::stand_in::{FILE_SUFFIX, StandIn, insist, left_beside, look, name_beside};
 use super::turn::{may_be_removed, take_turn};
 use super::{Removal, Step, act, changed};
 use crate::discover::lock::{self, Guard, LockReading};
@@ -152,7 +152,7 @@ impl Removal<'_> {
 /// Makes the stand-in of a lock file; `None` where the directory does not take one, or something
 /// in the way has its name.
 fn stand_in(parent: &Dir, lock: &OsStr, like: &Meta) -> Result<Option<StandIn>, Outcome> {
-    let name = name_beside(lock);
+    let name = name_beside(lock, FILE_SUFFIX);
     clear_leftover(parent, &name, lock).map_err(act("cannot clear what an earlier run left beside the lock"))?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = match rustix::fs::openat(parent, &name, flags, Mode::RUSR | Mode::WUSR) {

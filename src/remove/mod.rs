@@ -3,6 +3,8 @@
 //! In: the open root, the lock as it was judged, a [`Warrant`], and a way to judge again. Out:
 //! an [`Outcome`]. Called by [`crate::repair`] only. Never recursive, never by path alone.
 
+mod alike;
+mod bare;
 mod directory;
 mod file;
 mod outcome;
@@ -15,6 +17,7 @@ pub use outcome::{Outcome, OutcomeKind};
 use crate::discover::FoundLock;
 use crate::discover::lock::LockReading;
 use crate::family::Form;
+use crate::record::Record;
 use crate::sys::tree::{Dir, Meta};
 use crate::sys::words;
 use crate::verdict::Verdict;
@@ -58,6 +61,9 @@ pub struct Removal<'a> {
     pub warrant: &'a Warrant,
     /// How long another doctor is waited for.
     pub patience: Duration,
+    /// How long what stands in for a bare directory has its name, beside an OpenClaw that may have
+    /// decided to clear it: by then it has.
+    pub settle: Duration,
     /// Judges a fresh reading of the lock. An error ends the removal: it is not known whose rights
     /// this thread has.
     pub judge_again: &'a mut dyn FnMut(&LockReading) -> Result<Verdict, Errno>,
@@ -90,6 +96,10 @@ impl Removal<'_> {
 
     fn unchanged(&self, now: &LockReading) -> Result<(), Outcome> {
         let judged = &self.lock.reading;
+        if now.record == Record::Unreadable && judged.record != Record::Unreadable {
+            let why = "its record cannot be read any more; look at the filesystem's state and run again";
+            return Err(Outcome::new(OutcomeKind::Failed, why));
+        }
         // A bare directory's owner touches it; one with a record changes with its content.
         let touched = self.lock.form == Form::EmptyDirectory && now.times.lock_modified != judged.times.lock_modified;
         let same = now.raw == judged.raw

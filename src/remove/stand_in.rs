@@ -20,8 +20,10 @@ use std::ffi::{OsStr, OsString};
 use std::hash::Hasher;
 use std::os::unix::ffi::OsStrExt;
 
-/// What the name of a stand-in ends with, until it has taken the lock's.
-const SUFFIX: &str = ".openclaw-doctor";
+/// What the name of a file ends with that stands in for one, until it has taken the lock's.
+pub(super) const FILE_SUFFIX: &str = ".openclaw-doctor";
+/// What the name of a directory ends with. Another, so that what is left of the one is not in the way of the other.
+pub(super) const DIRECTORY_SUFFIX: &str = ".openclaw-doctor.d";
 /// How long a name may be on every filesystem that locks lie on, in bytes (`NAME_MAX`).
 const NAME_MAX: usize = 255;
 /// How often what was exchanged out is put back, should it be replaced each time.
@@ -31,13 +33,13 @@ const TRIES: usize = 3;
 
 /// The name beside a lock that its stand-in is made under: the same in every run, so that the
 /// next doctor finds what a killed one left.
-pub(super) fn name_beside(lock: &OsStr) -> OsString {
-    if lock.len() + SUFFIX.len() <= NAME_MAX {
-        return crate::discover::lock::beside(lock, SUFFIX);
+pub(super) fn name_beside(lock: &OsStr, suffix: &str) -> OsString {
+    if lock.len() + suffix.len() <= NAME_MAX {
+        return crate::discover::lock::beside(lock, suffix);
     }
     let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
     hash.write(lock.as_bytes());
-    format!(".{:016x}{SUFFIX}", hash.finish()).into()
+    format!(".{:016x}{suffix}", hash.finish()).into()
 }
 
 /// FNV-1a: the standard library's hashes may change from build to build.
@@ -200,7 +202,7 @@ impl StandIn {
     }
 
     fn names_what_is_left(&self) -> String {
-        left_beside(&self.name)
+        format!("what stands in for the lock may have its name, and {}", left_beside(&self.name))
     }
 }
 
@@ -215,12 +217,14 @@ mod tests {
 
     #[test]
     fn the_stand_in_of_a_long_name_has_a_name_that_fits_and_is_its_own() {
-        let long = |last: char| OsString::from(format!("{}{last}.jsonl.lock", "x".repeat(238)));
-        let (one, other) = (name_beside(&long('a')), name_beside(&long('b')));
-        assert!(one.len() <= NAME_MAX && one.to_string_lossy().ends_with(SUFFIX) && one != other);
-        assert_eq!(one, name_beside(&long('a')));
-        assert_eq!(name_beside(OsStr::new("a.lock")), "a.lock.openclaw-doctor");
-        let fits = "x".repeat(NAME_MAX - SUFFIX.len());
-        assert_eq!(name_beside(OsStr::new(&fits)).len(), NAME_MAX);
+        for suffix in [FILE_SUFFIX, DIRECTORY_SUFFIX] {
+            let long = |last: char| OsString::from(format!("{}{last}.jsonl.lock", "x".repeat(238)));
+            let (one, other) = (name_beside(&long('a'), suffix), name_beside(&long('b'), suffix));
+            assert!(one.len() <= NAME_MAX && one.to_string_lossy().ends_with(suffix) && one != other);
+            assert_eq!(one, name_beside(&long('a'), suffix));
+            let fits = "x".repeat(NAME_MAX - suffix.len());
+            assert_eq!(name_beside(OsStr::new(&fits), suffix).len(), NAME_MAX);
+        }
+        assert_eq!(name_beside(OsStr::new("a.lock"), FILE_SUFFIX), "a.lock.openclaw-doctor");
     }
 }

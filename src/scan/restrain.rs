@@ -5,6 +5,7 @@ use super::world::World;
 use crate::discover::lock::{Guard, guard};
 use crate::discover::places::{self, CONFIG_NAMES};
 use crate::discover::{FoundLock, OpenError, RootKind, RootReport, RootSpec};
+use crate::family::Form;
 use crate::process::credentials::NoAuthority;
 use crate::process::proc_dir::ProcDir;
 use crate::process::roots::Running;
@@ -222,8 +223,12 @@ fn has_acl(world: &World, found: &FoundLock, root: Option<&RootReport>) -> bool 
     in_parent(world, found, root, asked).unwrap_or(true)
 }
 
-/// Whether a guard was left beside the lock, so that nobody heals it.
+/// Whether a guard was left beside the lock, so that nobody heals it. Who reclaims bare directories
+/// looks at no guard.
 fn is_guarded(world: &World, found: &FoundLock, root: Option<&RootReport>) -> bool {
+    if found.form != Form::File {
+        return false;
+    }
     let guarded = |parent: &Dir| guard(parent, found.name()) == Ok(Guard::Left);
     in_parent(world, found, root, guarded).unwrap_or(false)
 }

@@ -472,6 +472,12 @@ impl From<&Statx> for Meta {
     }
 }
 
+impl From<Dir> for OwnedFd {
+    fn from(dir: Dir) -> Self {
+        dir.fd
+    }
+}
+
 impl From<OwnedFd> for Dir {
     fn from(fd: OwnedFd) -> Self {
         Self { fd }

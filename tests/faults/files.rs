@@ -109,6 +109,48 @@ fn without_an_exchange_a_file_is_removed_all_the_same() {
     }
 }
 
+/// The stand-in of a name that has no room for its suffix has a shorter one, and is cleared like any.
+#[test]
+fn a_file_with_a_long_name_goes_by_exchange_too() {
+    if !can_trace() {
+        return;
+    }
+    // 239 bytes have room for the suffix, 255 are the most that a name may have.
+    for length in [239, 240, 255] {
+        let state = open_dir();
+        let place = state.path().join("agents/main/sessions");
+        fs::create_dir_all(&place).unwrap();
+        let lock = place.join(format!("{}.jsonl.lock", "x".repeat(length - ".jsonl.lock".len())));
+        let text =
+            format!("{{\"pid\": {}, \"createdAt\": \"2026-05-01T20:18:48.682Z\", \"starttime\": 7}}", dead_pid());
+        let args = || ["repair", "--json", "--yes", "--assume-single-writer"].map(OsStr::new).into_iter();
+        let repair = |options: &[&str]| traced(options, args().chain([state.path().as_os_str()]));
+        let left = || fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+
+        fs::write(&lock, &text).unwrap();
+        let (answer, trace) = repair(&["-e", "trace=renameat2"]);
+        assert_eq!(
+            (answer.lock()["outcome"].as_str(), left().len()),
+            (Some("removed"), 0),
+            "{length}: {}",
+            answer.out()
+        );
+        assert!(trace.contains("RENAME_EXCHANGE) = 0"), "{length}: {trace}");
+
+        // A doctor that dies with the stand-in beside the lock, or in its place.
+        for call in ["renameat2", "renameat"] {
+            fs::write(&lock, &text).unwrap();
+            let inject = format!("inject={call}:signal=SIGKILL:when=1");
+            repair(&["-e", &inject]);
+            assert_eq!(left().len(), 2, "{length}: killed at {call}");
+            for _ in 0..2 {
+                repair(&["-e", "trace=none"]);
+            }
+            assert_eq!(left().len(), 0, "{length}: what a doctor left that was killed at {call} stays");
+        }
+    }
+}
+
 #[test]
 fn an_exchange_that_fails_stops_its_own_lock_only() {
     if !can_trace() {

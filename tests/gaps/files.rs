@@ -3,6 +3,7 @@
 use super::{once_at, request, snapshot};
 use crate::support::{Living, dead_pid};
 use openclaw_doctor::remove::{Outcome, OutcomeKind, Removal, Step};
+use openclaw_doctor::restraint::Restraint;
 use openclaw_doctor::scan::Session;
 use openclaw_doctor::warrant::{Basis, Warrant};
 use std::cell::Cell;
@@ -18,7 +19,7 @@ const BEFORE_THE_EXCHANGE: [Step; 6] =
 const AFTER_IT: [Step; 2] = [Step::Exchanged, Step::Known];
 const BEFORE_THE_RMDIR: [Step; 5] = [Step::Pinned, Step::OurTurn, Step::Read, Step::Judged, Step::Hollowed];
 
-struct Ground {
+pub(super) struct Ground {
     temp: tempfile::TempDir,
     owner: Living,
 }
@@ -37,7 +38,7 @@ impl Ground {
     }
 
     /// One bare directory, untouched for two minutes.
-    fn bare() -> Self {
+    pub(super) fn bare() -> Self {
         let ground = Self::new();
         fs::remove_file(ground.lock()).unwrap();
         fs::create_dir(ground.lock()).unwrap();
@@ -49,11 +50,11 @@ impl Ground {
         self.temp.path().join("state")
     }
 
-    fn place(&self) -> PathBuf {
+    pub(super) fn place(&self) -> PathBuf {
         self.state().join("agent")
     }
 
-    fn lock(&self) -> PathBuf {
+    pub(super) fn lock(&self) -> PathBuf {
         self.place().join(LOCK)
     }
 
@@ -69,7 +70,7 @@ impl Ground {
         self.temp.path().join("aside")
     }
 
-    fn touch(&self, at: SystemTime) {
+    pub(super) fn touch(&self, at: SystemTime) {
         File::open(self.lock()).unwrap().set_modified(at).unwrap();
     }
 
@@ -78,7 +79,7 @@ impl Ground {
     }
 
     /// Whoever has the name loses it to a living owner.
-    fn put_live_lock(&self) {
+    pub(super) fn put_live_lock(&self) {
         self.take_away();
         fs::write(self.lock(), self.live_record()).unwrap();
     }
@@ -93,14 +94,25 @@ impl Ground {
         assert_eq!(left["pid"], self.owner.pid(), "{case}");
     }
 
-    fn assert_no_litter(&self, place: &Path, case: &str) {
+    pub(super) fn assert_no_litter(&self, place: &Path, case: &str) {
         let names = fs::read_dir(place).unwrap().map(|entry| entry.unwrap().file_name());
         let left: Vec<_> = names.filter(|name| name != LOCK).collect();
         assert!(left.is_empty(), "{case}: {left:?}");
     }
 
     /// Scans, interferes, removes; the outside must be the same after as before.
-    fn remove(&self, before: impl FnOnce(), at: &mut dyn FnMut(Step)) -> Outcome {
+    pub(super) fn remove(&self, before: impl FnOnce(), at: &mut dyn FnMut(Step)) -> Outcome {
+        self.remove_beside(None, before, at)
+    }
+
+    /// The same, named, beside what may take or clear it at this moment.
+    pub(super) fn remove_beside(
+        &self,
+        restraint: Option<&Restraint>,
+        before: impl FnOnce(),
+        at: &mut dyn FnMut(Step),
+    ) -> Outcome {
+        let basis = if restraint.is_some() { Basis::Named } else { Basis::Yes };
         let outside = snapshot(&self.outside());
         let request = request(&self.state());
         let mut session = Session::open(&request);
@@ -109,10 +121,11 @@ impl Ground {
         let lock = &scan.locks[0];
         let root = scan.roots[lock.found.root].spec.start(None).unwrap().open().unwrap();
         let warrant =
-            Warrant::new(lock.found.family, &lock.verdict, None, Basis::Yes).expect("proven, or likely stale");
+            Warrant::new(lock.found.family, &lock.verdict, restraint, basis).expect("proven, or likely stale");
         before();
         let outcome = Removal {
             patience: Duration::from_secs(2),
+            settle: Duration::from_millis(20),
             lock: &lock.found,
             warrant: &warrant,
             judge_again: &mut |reading| Ok(session.judge_again(lock, reading)),

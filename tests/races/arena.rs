@@ -385,26 +385,13 @@ impl Arena {
 
     /// Finds, reads and judges the lock, as `discover` and `scan` do.
     fn look(&self, root: &Dir) -> Option<(FoundLock, Warrant)> {
-        let parent = root.open_below(Path::new(VERSION), Crossing::SameMount).unwrap();
-        let name = Path::new(self.family.names[0]);
         let kind = Kind { family: self.family, form: self.family.forms[0], is_sure: true };
-        let reading = lock::read(&parent, name.as_os_str(), kind).ok()??;
-        let verdict = self.judge(&reading);
-        let unwritten = matches!(reading.record, Record::Missing);
+        let found = found_at(root, &Path::new(VERSION).join(self.family.names[0]), kind)?;
+        let verdict = self.judge(&found.reading);
+        let unwritten = matches!(found.reading.record, Record::Missing);
         // A record that is being written is not old enough in truth to be taken for broken.
         let yes = self.rules.slow_writers && unwritten;
         let warrant = Warrant::new(self.family, &verdict, None, if yes { Basis::Yes } else { Basis::Proof })?;
-        let found = FoundLock {
-            root: 0,
-            below: Path::new(VERSION).join(name),
-            family: self.family,
-            form: kind.form,
-            surely_openclaws: true,
-            reading,
-            guarded: parent.meta().unwrap(),
-            filesystem: parent.filesystem().ok(),
-            crossing: Crossing::SameMount,
-        };
         Some((found, warrant))
     }
 
@@ -413,30 +400,8 @@ impl Arena {
             Some(owner) if self.alive[owner.pid as usize].load(SeqCst) => vec![living(owner.pid)],
             _ => Vec::new(),
         };
-        let facts = LockFacts {
-            record: reading.record.clone(),
-            times: reading.times,
-            reach: Reach::ThisKernel,
-            sole_access: SoleAccess::No(NotSole::MountUnknown),
-            candidates,
-            in_use: InUse::default(),
-            kernel_lock: KernelHold::Free,
-            coordinator: KernelHold::Free,
-            kernel_holders: Vec::new(),
-            surely_openclaws: true,
-            synchroniser: None,
-        };
         let ahead = if self.rules.slow_writers { LATER_MS } else { 0 };
-        let view = View {
-            vantage: Vantage::Host,
-            source: ProcSource::Own,
-            seen: VantageWhy::Initial { proc: "/proc".into(), by: InitialBy::Identity },
-            now: EpochMs(now().0 + ahead),
-            ticks_per_second: 100,
-            assume_single_writer: false,
-            scope: Scope::default(),
-        };
-        judge(self.family, &facts, &view)
+        judged(self.family, reading, candidates, EpochMs(now().0 + ahead))
     }
 
     fn remove(&self, root: &Dir, found: &FoundLock, warrant: &Warrant, dice: &mut Dice) {
@@ -450,6 +415,7 @@ impl Arena {
         let owner = found.reading.record.owner().map(|owner| owner.pid as usize);
         let outcome = Removal {
             patience: std::time::Duration::from_secs(2),
+            settle: std::time::Duration::from_millis(20),
             lock: found,
             warrant,
             judge_again: &mut |reading| Ok(self.judge(reading)),
@@ -474,6 +440,49 @@ impl Arena {
         }
         self.count(|tally| *tally.outcomes.entry(word).or_default() += 1);
     }
+}
+
+/// Finds and reads a lock, as `discover` does.
+pub fn found_at(root: &Dir, below: &Path, kind: Kind) -> Option<FoundLock> {
+    let parent = root.open_below(below.parent().unwrap(), Crossing::SameMount).unwrap();
+    Some(FoundLock {
+        root: 0,
+        below: below.to_owned(),
+        family: kind.family,
+        form: kind.form,
+        surely_openclaws: true,
+        reading: lock::read(&parent, below.file_name().unwrap(), kind).ok()??,
+        guarded: parent.meta().unwrap(),
+        filesystem: parent.filesystem().ok(),
+        crossing: Crossing::SameMount,
+    })
+}
+
+/// Judges it, as `scan` does, among these processes.
+pub fn judged(family: &Family, reading: &LockReading, candidates: Vec<Candidate>, now: EpochMs) -> Verdict {
+    let facts = LockFacts {
+        record: reading.record.clone(),
+        times: reading.times,
+        reach: Reach::ThisKernel,
+        sole_access: SoleAccess::No(NotSole::MountUnknown),
+        candidates,
+        in_use: InUse::default(),
+        kernel_lock: KernelHold::Free,
+        coordinator: KernelHold::Free,
+        kernel_holders: Vec::new(),
+        surely_openclaws: true,
+        synchroniser: None,
+    };
+    let view = View {
+        vantage: Vantage::Host,
+        source: ProcSource::Own,
+        seen: VantageWhy::Initial { proc: "/proc".into(), by: InitialBy::Identity },
+        now,
+        ticks_per_second: 100,
+        assume_single_writer: false,
+        scope: Scope::default(),
+    };
+    judge(family, &facts, &view)
 }
 
 fn now() -> EpochMs {

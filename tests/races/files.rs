@@ -532,6 +532,7 @@ impl Arena {
     fn remove_by_protocol(&self, root: &Dir, found: &FoundLock, warrant: &Warrant, dice: &mut Dice) -> &'static str {
         let outcome = Removal {
             patience: Duration::from_secs(2),
+            settle: Duration::from_millis(20),
             lock: found,
             warrant,
             judge_again: &mut |reading| Ok(self.judge(reading)),

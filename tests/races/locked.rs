@@ -151,6 +151,7 @@ fn remove(arena: &Path, dice: &mut Dice) -> bool {
     };
     let outcome = Removal {
         patience: Duration::from_secs(2),
+        settle: Duration::ZERO,
         lock: &found,
         warrant: &warrant,
         judge_again: &mut |reading| Ok(judge_dead(kind.family, reading)),

@@ -334,8 +334,9 @@ impl Terminal {
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
         let slave = ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-        let mut command = Command::new("setsid");
-        command.args(["--ctty", "--wait"]).args(words);
+        // Who runs the tests in the background may have signals ignored, and what is ignored stays so.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=HUP,INT,QUIT,TERM", "setsid", "--ctty", "--wait"]).args(words);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).current_dir("/");
         command.stdin(slave.try_clone().unwrap()).stderr(slave).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
