@@ -17,7 +17,7 @@ pub use outcome::{Outcome, OutcomeKind};
 use crate::discover::FoundLock;
 use crate::discover::lock::LockReading;
 use crate::family::Form;
-use crate::record::Record;
+use crate::record::{Record, Unread};
 use crate::sys::tree::{Dir, Meta};
 use crate::sys::words;
 use crate::verdict::Verdict;
@@ -96,9 +96,16 @@ impl Removal<'_> {
 
     fn unchanged(&self, now: &LockReading) -> Result<(), Outcome> {
         let judged = &self.lock.reading;
-        if now.record == Record::Unreadable && judged.record != Record::Unreadable {
-            let why = "its record cannot be read any more; look at the filesystem's state and run again";
-            return Err(Outcome::new(OutcomeKind::Failed, why));
+        match now.record {
+            Record::Unreadable(_) if matches!(judged.record, Record::Unreadable(_)) => {}
+            Record::Unreadable(Unread::System(errno)) => {
+                return Err(Outcome::errno("cannot read its record again", errno));
+            }
+            Record::Unreadable(Unread::NoProcfs) => {
+                let why = "cannot read its record again: /proc is not mounted any more; mount it and run again";
+                return Err(Outcome::new(OutcomeKind::Failed, why));
+            }
+            _ => {}
         }
         // A bare directory's owner touches it; one with a record changes with its content.
         let touched = self.lock.form == Form::EmptyDirectory && now.times.lock_modified != judged.times.lock_modified;
