@@ -351,6 +351,67 @@ pub struct Candidate {
     pub is_self: bool,
     /// The container that its cgroup names, shortened.
     pub container: Option<String>,
+    /// Whether it has any way to the lock; leans only, a proof counts everybody.
+    pub reaches: Reaches,
+    /// Whether it can run at all.
+    pub halted: Halted,
+}
+
+/// Whether a process has a way to a lock's file: a mount of its filesystem that leads there, or
+/// something that it holds open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reaches {
+    /// It has.
+    Yes,
+    /// All of its mounts and open files were read, and none leads there.
+    No,
+    /// It may have.
+    CannotTell(RouteUnknown),
+}
+
+/// Why a process may have a way to a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RouteUnknown {
+    /// Nothing depends on it, or too many have the pid.
+    NotAsked,
+    /// The lock's filesystem is none that its device number tells, or is mounted elsewhere.
+    Place,
+    /// Its mounts cannot be read.
+    Mounts,
+    /// It has a mount that may show the files of another filesystem.
+    Stacked,
+    /// What it has open cannot be read.
+    OpenFiles,
+    /// It took too long.
+    TimedOut,
+}
+
+/// Whether a living process can run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Halted {
+    /// It can.
+    No,
+    /// A signal stopped it (state `T`).
+    Stopped,
+    /// A debugger holds it (state `t`).
+    Traced,
+    /// Its cgroup is frozen, as by `docker pause`.
+    Frozen,
+    /// Its state or its cgroup cannot be read.
+    CannotTell,
+}
+
+impl Halted {
+    /// The word in JSON; none where it runs, or cannot be told.
+    #[must_use]
+    pub fn word(self) -> Option<&'static str> {
+        match self {
+            Self::No | Self::CannotTell => None,
+            Self::Stopped => Some("stopped"),
+            Self::Traced => Some("traced"),
+            Self::Frozen => Some("frozen"),
+        }
+    }
 }
 
 /// Whether a process lives. `Z` alone is not death: a leader that has exited while its threads
@@ -469,6 +530,8 @@ impl Candidate {
             own_namespace: true,
             is_self: false,
             container: None,
+            reaches: Reaches::CannotTell(RouteUnknown::NotAsked),
+            halted: Halted::CannotTell,
         }
     }
 

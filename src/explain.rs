@@ -3,8 +3,8 @@
 //! In: facts and a verdict. Out: text. Pure; the caller prints, colours and sanitises.
 
 use crate::evidence::{
-    Candidate, Copied, Life, LockFacts, NotAsked, NotComparable, OwnView, Reach, SoleAccess, Synchroniser, Vantage,
-    View,
+    Candidate, Copied, Halted, Life, LockFacts, NotAsked, NotComparable, OwnView, Reach, SoleAccess, Synchroniser,
+    Vantage, View,
 };
 use crate::family::{Family, Removal};
 use crate::hold::KernelHold;
@@ -12,7 +12,7 @@ use crate::record::{Owner, Record, Unread};
 use crate::restraint::{By, Reader, Restraint};
 use crate::ticks::{Doubt, doubt};
 use crate::units::EpochMs;
-use crate::verdict::{Classification, Leaning, Reason, Standing, Verdict};
+use crate::verdict::{Classification, Leaning, Reason, Standing, Verdict, deciding};
 use rustix::io::Errno;
 use std::fmt;
 
@@ -21,20 +21,23 @@ use std::fmt;
 pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
     let owner = lock.record.owner();
     let pid = owner.map_or(0, |owner| owner.pid);
-    let carrier = || carriers(lock);
+    let carrier = || carriers(&deciding(verdict.reason, lock));
     let proc = match verdict.classification {
         Classification::StaleDeadPid => format!("no living process has pid {pid}"),
-        Classification::StaleRecycledPid => recycled(owner, lock),
+        Classification::StaleRecycledPid => recycled(owner, lock, verdict.reason),
         _ => String::new(),
     };
     match verdict.reason {
         Reason::OwnerAlive => match owning(lock) {
             Some(process) if matches!(process.own_view, OwnView::Shows(_)) => format!(
-                "{} is the recorded owner: the /proc that it sees shows start tick {} under its pid",
+                "{} is the recorded owner: the /proc that it sees shows start tick {} under its pid{}",
                 name(process),
-                ticks(owner)
+                ticks(owner),
+                halt(process)
             ),
-            Some(process) => format!("{} is the recorded owner: it started at tick {}", name(process), ticks(owner)),
+            Some(process) => {
+                format!("{} is the recorded owner: it started at tick {}{}", name(process), ticks(owner), halt(process))
+            }
             None => format!("pid {pid} is the recorded owner"),
         },
         Reason::IdentityContradicted => format!(
@@ -45,7 +48,7 @@ pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
         Reason::StartTicksUnreadable => {
             format!("pid {pid} is {}, and its start time cannot be read: it may be the owner", carrier())
         }
-        Reason::TicksNotComparable | Reason::OwnTicksUnseen => not_comparable(owner, lock, view),
+        Reason::TicksNotComparable | Reason::OwnTicksUnseen => not_comparable(owner, lock, view, verdict.reason),
         Reason::CarrierNotJavascript => format!(
             "the record has no start time to tell the owner by; pid {pid} is now {}, not a JavaScript runtime",
             carrier()
@@ -55,7 +58,12 @@ pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
             carrier()
         ),
         Reason::CarrierMayBeOwner => format!(
-            "the record has no start time to tell the owner by, and pid {pid} is {}, which may be it",
+            "the record has no start time to tell the owner by, and pid {pid} is {}, which may be it{}",
+            carrier(),
+            halted(lock, verdict).map(halt).unwrap_or_default()
+        ),
+        Reason::CarrierCannotReach => format!(
+            "pid {pid} is {}: its start cannot be compared, but it has no mount of this lock's filesystem and nothing of it open",
             carrier()
         ),
         Reason::RecordMissing => unwritten("there is no owner record", lock, view),
@@ -65,8 +73,9 @@ pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
         Reason::OwnerNotRecorded => unwritten("a lock of this kind names nobody", lock, view),
         Reason::KernelLockHeld => {
             let named = whatever_proc_shows(owner);
+            let halt = halted(lock, verdict).map(halt).unwrap_or_default();
             match holders(lock) {
-                Some(holders) => format!("{named}the kernel says that {holders} holds a lock on this file"),
+                Some(holders) => format!("{named}the kernel says that {holders} holds a lock on this file{halt}"),
                 None => format!(
                     "{named}the kernel says that this file is locked, by a process that cannot be seen from here"
                 ),
@@ -107,7 +116,7 @@ pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
         Reason::LockNotEmpty => "the lock is a directory that should be empty and is not".to_owned(),
         Reason::ForeignKernelPossible => match &lock.reach {
             Reach::OtherKernelPossible(why) => {
-                format!("{}; but {why}, so the owner may run under another kernel", here(&proc, lock))
+                format!("{}; but {why}, so the owner may run under another kernel", here(&proc, lock, verdict.reason))
             }
             Reach::ThisKernel => proc,
         },
@@ -119,16 +128,18 @@ pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
             match lock.synchroniser {
                 Some(Synchroniser { pid, program }) => format!(
                     "{}; but {what}, and {program} (pid {pid}) runs: the owner may live on the other machine, and lose its lock too",
-                    here(&proc, lock)
+                    here(&proc, lock, verdict.reason)
                 ),
-                None => format!("{}; but {what}, so its pid says nothing here", here(&proc, lock)),
+                None => format!("{}; but {what}, so its pid says nothing here", here(&proc, lock, verdict.reason)),
             }
         }
-        Reason::OwnerHidden => format!("{} in what this run can see, but {}", here(&proc, lock), view.seen.sentence()),
+        Reason::OwnerHidden => {
+            format!("{} in what this run can see, but {}", here(&proc, lock, verdict.reason), view.seen.sentence())
+        }
         Reason::RootInUse => {
             let workers: Vec<String> =
                 lock.in_use.by.iter().map(|worker| format!("{} (pid {})", worker.program, worker.pid)).collect();
-            format!("{}; but {} still works in that directory", here(&proc, lock), workers.join(", "))
+            format!("{}; but {} still works in that directory", here(&proc, lock, verdict.reason), workers.join(", "))
         }
         Reason::SharedVolume => match &lock.sole_access {
             SoleAccess::No(why) => format!("{proc} in this container, but {why}"),
@@ -146,7 +157,7 @@ pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
                 "{proc}, but a process in a time namespace of its own may have been restored with another start time"
             )
         }
-        Reason::NotProcfs => format!("{}, but {}", here(&proc, lock), view.seen.sentence()),
+        Reason::NotProcfs => format!("{}, but {}", here(&proc, lock, verdict.reason), view.seen.sentence()),
         Reason::ProcessTableUnreadable => format!("the record names pid {pid}, but {}", view.seen.sentence()),
     }
 }
@@ -193,6 +204,7 @@ pub fn advice(
     let repair = |flags: &str| format!("openclaw-doctor repair{}{flags} {path}", view.scope.flags());
     let named = || format!("openclaw-doctor repair{} --lock {path} --yes", view.scope.flags());
     match &verdict.standing {
+        Standing::Held if let Some(process) = halted(lock, verdict) => resume(process),
         Standing::Held => match holder(lock, verdict) {
             Some(process) => Advice::words(format!(
                 "wait for {}, or stop it (openclaw gateway stop; else kill {}) and scan again",
@@ -273,10 +285,49 @@ pub fn advice(
                 _ => Advice::command("make sure on every machine that shares it, then", named()),
             }
         }
+        Standing::Leaning(Leaning::LikelyHeld) if let Some(process) = halted(lock, verdict) => resume(process),
         Standing::Leaning(Leaning::LikelyHeld) => {
             Advice::command("look first; if you know that nobody holds it", named())
         }
     }
+}
+
+/// The owner, or who may be it, if it lives and cannot run: to wait for it would be to wait for ever.
+#[must_use]
+pub fn halted<'a>(lock: &'a LockFacts, verdict: &Verdict) -> Option<&'a Candidate> {
+    let owner = match verdict.reason {
+        Reason::OwnerAlive | Reason::KernelLockHeld | Reason::CoordinatorHeld => holder(lock, verdict),
+        Reason::CarrierMayBeOwner => deciding(verdict.reason, lock).first().copied(),
+        _ => None,
+    };
+    owner.filter(|process| process.halted.word().is_some())
+}
+
+/// What lets a halted process go on.
+#[must_use]
+pub fn resume(process: &Candidate) -> Advice {
+    let (name, pid) = (name(process), process.pid);
+    match (process.halted, &process.container) {
+        (Halted::Frozen, Some(id)) => Advice::command(
+            &format!("{name} is in a paused container and releases nothing until that goes on: resume it with"),
+            format!("docker unpause {id}"),
+        ),
+        (Halted::Frozen, None) => Advice::words(format!(
+            "{name} is in a frozen cgroup and releases nothing until that is thawed: systemctl thaw its unit, or write 0 to its cgroup.freeze (THAWED to its freezer.state)"
+        )),
+        (Halted::Traced, _) => Advice::words(format!(
+            "a debugger holds {name}, which releases nothing until it goes on: let it go on there, or end the debugger"
+        )),
+        _ => Advice::command(
+            &format!("{name} is stopped and releases nothing until it goes on: resume it with"),
+            format!("kill -CONT {pid}"),
+        ),
+    }
+}
+
+/// What a sentence says of a process that cannot run.
+fn halt(process: &Candidate) -> String {
+    process.halted.word().map(|word| format!("; it is {word}, so that it releases nothing")).unwrap_or_default()
 }
 
 /// Why a stale lock is left to OpenClaw, in a sentence.
@@ -362,7 +413,6 @@ pub fn kernel_holders(lock: &LockFacts) -> &[Candidate] {
 
 /// Those in words: three, and how many more.
 fn holders(lock: &LockFacts) -> Option<String> {
-    const NAMED: usize = 3;
     let all = kernel_holders(lock);
     let mut names: Vec<String> = all.iter().take(NAMED).map(name).collect();
     if all.len() > NAMED {
@@ -382,7 +432,9 @@ fn kernel_unknown(proc: &str, lock: &LockFacts) -> String {
         _ => return "it cannot be told whether the kernel's lock on this file is held".to_owned(),
     };
     let shown = match lock.record.owner() {
-        Some(_) if !proc.is_empty() || !living(lock).is_empty() => format!("{}; but ", here(proc, lock)),
+        Some(_) if !proc.is_empty() || !living(lock).is_empty() => {
+            format!("{}; but ", here(proc, lock, Reason::KernelLockUnknown))
+        }
         Some(owner) => format!("the record names pid {}; but ", owner.pid),
         None => String::new(),
     };
@@ -407,42 +459,46 @@ fn living(lock: &LockFacts) -> Vec<&Candidate> {
     lock.candidates.iter().filter(|candidate| candidate.life != Life::Dead).collect()
 }
 
-fn carriers(lock: &LockFacts) -> String {
-    let names: Vec<String> = living(lock)
-        .into_iter()
-        .take(3)
-        .map(|process| {
-            // The sentence has named the pid already.
-            if process.pid == process.ns_pid { program(process).to_owned() } else { name(process) }
-        })
-        .collect();
-    names.join(" and ")
+/// How many processes a sentence names; the others are counted.
+const NAMED: usize = 3;
+
+fn carriers(deciding: &[&Candidate]) -> String {
+    // The sentence has named the pid already.
+    let name = |process: &&Candidate| {
+        if process.pid == process.ns_pid { program(process).to_owned() } else { name(process) }
+    };
+    let names: Vec<String> = deciding.iter().take(NAMED).map(name).collect();
+    match deciding.len().saturating_sub(NAMED) {
+        0 => names.join(" and "),
+        more => format!("{} and {more} more", names.join(", ")),
+    }
 }
 
-fn recycled(owner: Option<&Owner>, lock: &LockFacts) -> String {
-    let started: Vec<String> = living(lock)
-        .into_iter()
+fn recycled(owner: Option<&Owner>, lock: &LockFacts, reason: Reason) -> String {
+    let deciding = deciding(reason, lock);
+    let started: Vec<String> = deciding
+        .iter()
         .filter_map(|candidate| candidate.start_ticks.last().map(|ticks| ticks.0.to_string()))
-        .take(3)
+        .take(NAMED)
         .collect();
     format!(
         "pid {} is now {}, started at tick {}, not {} as recorded",
         owner.map_or(0, |owner| owner.pid),
-        carriers(lock),
+        carriers(&deciding),
         started.join(", "),
         ticks(owner)
     )
 }
 
 /// What keeps other ticks from telling the owner, said of the process that is most in doubt.
-fn not_comparable(owner: Option<&Owner>, lock: &LockFacts, view: &View) -> String {
-    let Some(recorded) = owner.and_then(|owner| owner.start_ticks) else { return recycled(owner, lock) };
+fn not_comparable(owner: Option<&Owner>, lock: &LockFacts, view: &View, reason: Reason) -> String {
+    let Some(recorded) = owner.and_then(|owner| owner.start_ticks) else { return recycled(owner, lock, reason) };
     let doubts = living(lock).into_iter().filter_map(|process| {
         let doubt = doubt(process, recorded, view.ticks_per_second)?;
         Some((process, doubt))
     });
     let Some((process, doubt)) = doubts.min_by_key(|(_, doubt)| doubt.only_refused()) else {
-        return recycled(owner, lock);
+        return recycled(owner, lock, reason);
     };
     let started = process.start_ticks.last().map_or_else(|| "unknown".to_owned(), |ticks| ticks.0.to_string());
     let pid = owner.map_or(0, |owner| owner.pid);
@@ -480,12 +536,12 @@ fn ticks(owner: Option<&Owner>) -> String {
     owner.and_then(|owner| owner.start_ticks).map_or_else(|| "unknown".to_owned(), |ticks| ticks.0.to_string())
 }
 
-fn here(proc: &str, lock: &LockFacts) -> String {
+fn here(proc: &str, lock: &LockFacts, reason: Reason) -> String {
     if !proc.is_empty() {
         return proc.to_owned();
     }
     match lock.record.owner() {
-        Some(owner) => format!("pid {} is {}", owner.pid, carriers(lock)),
+        Some(owner) => format!("pid {} is {}", owner.pid, carriers(&deciding(reason, lock))),
         None => "nobody is named".to_owned(),
     }
 }

@@ -5,7 +5,7 @@
 //! exactly one class. [`Proof`] can be made nowhere else.
 
 use crate::evidence::{
-    Candidate, Copied, Life, LockFacts, LockTimes, ProcSource, Reach, Role, TimeNamespace, Vantage, View,
+    Candidate, Copied, Life, LockFacts, LockTimes, ProcSource, Reach, Reaches, Role, TimeNamespace, Vantage, View,
 };
 use crate::family::Family;
 use crate::hold::KernelHold;
@@ -143,6 +143,7 @@ pub enum Reason {
     KernelLockUnknown,
     CoordinatorHeld,
     CopiedRecord,
+    CarrierCannotReach,
 }
 
 impl Reason {
@@ -195,6 +196,7 @@ impl Reason {
         Self::KernelLockUnknown,
         Self::CoordinatorHeld,
         Self::CopiedRecord,
+        Self::CarrierCannotReach,
     ];
 }
 
@@ -353,9 +355,7 @@ fn judge_owner(owner: &Owner, lock: &LockFacts, view: &View) -> Verdict {
     if !twins.is_empty() {
         return ticks_match(owner, &twins, lock);
     }
-    // Without its clock offsets, the ticks that it would have recorded are not known either.
-    let unreadable = |c: &Candidate| c.start_ticks.is_empty() || c.time_namespace == TimeNamespace::Unknown;
-    if living.iter().any(|c| unreadable(c)) {
+    if living.iter().any(|candidate| unreadable_ticks(candidate)) {
         let reason = Reason::StartTicksUnreadable;
         return Verdict::unverifiable(6, reason, Leaning::LikelyHeld);
     }
@@ -386,6 +386,48 @@ pub fn asks_for_witness(candidate: &Candidate, owner: &Owner, times: &LockTimes)
     decides && started_later(&unstepped, margin_ms, owner, times)
 }
 
+/// Whether it matters which processes have a way to the lock: where no start time was recorded
+/// that could tell the owner.
+///
+/// Where one was and a process's own cannot be read, it may be the very owner, and its way one
+/// that no table shows: there everybody counts.
+#[must_use]
+pub fn asks_for_routes(candidates: &[Candidate], owner: &Owner) -> bool {
+    owner.start_ticks.is_none() && candidates.iter().any(Candidate::may_be_runtime)
+}
+
+/// Whether it cannot be told which ticks a process would have recorded: without its clock offsets
+/// they are not known either.
+fn unreadable_ticks(candidate: &Candidate) -> bool {
+    candidate.start_ticks.is_empty() || candidate.time_namespace == TimeNamespace::Unknown
+}
+
+/// The living processes that decide what is said of the owner: for a leaning only those that may
+/// have a way to the lock, and of these the ones for which the reason was given. OpenClaw first.
+#[must_use]
+pub fn deciding<'a>(reason: Reason, lock: &'a LockFacts) -> Vec<&'a Candidate> {
+    let living = || lock.candidates.iter().filter(|candidate| candidate.life != Life::Dead);
+    let owner = lock.record.owner();
+    let later = |c: &Candidate| owner.is_some_and(|owner| started_later(c, LATER_START_MS, owner, &lock.times));
+    let mut deciding: Vec<&Candidate> = match reason {
+        Reason::CarrierMayBeOwner => {
+            living().filter(|c| c.may_be_runtime() && c.reaches != Reaches::No && !later(c)).collect()
+        }
+        Reason::CarrierStartedLater => living().filter(|c| c.may_be_runtime() && c.reaches != Reaches::No).collect(),
+        Reason::CarrierCannotReach => living().filter(|c| c.reaches == Reaches::No).collect(),
+        Reason::StartTicksUnreadable => living().filter(|c| unreadable_ticks(c)).collect(),
+        _ => living().collect(),
+    };
+    let rank = |role: Role| match role {
+        Role::OpenClaw => 0,
+        Role::JavaScript => 1,
+        Role::Unreadable => 2,
+        Role::Other => 3,
+    };
+    deciding.sort_by_key(|candidate| rank(candidate.role));
+    deciding
+}
+
 /// Row 4: pid and start ticks are those of a living process, or of more than one.
 fn ticks_match(owner: &Owner, twins: &[&Candidate], lock: &LockFacts) -> Verdict {
     if twins.iter().all(|twin| started_later(twin, CONTRADICTION_MS, owner, &lock.times)) {
@@ -396,9 +438,13 @@ fn ticks_match(owner: &Owner, twins: &[&Candidate], lock: &LockFacts) -> Verdict
 
 /// Row 5: somebody has the pid, and the record cannot tell whether it is the owner.
 fn no_ticks_recorded(owner: &Owner, living: &[&Candidate], lock: &LockFacts, view: &View) -> Verdict {
-    let mut runtimes = living.iter().filter(|candidate| candidate.may_be_runtime()).peekable();
-    let reason = if runtimes.peek().is_none() {
+    let runtime = |candidate: &&&Candidate| candidate.may_be_runtime();
+    let mut runtimes = living.iter().filter(runtime).filter(|runtime| runtime.reaches != Reaches::No).peekable();
+    let reason = if !living.iter().any(|candidate| candidate.may_be_runtime()) {
         Reason::CarrierNotJavascript
+    } else if runtimes.peek().is_none() {
+        // It leans, and proves nothing: a way that no table shows is rare, and not impossible.
+        Reason::CarrierCannotReach
     } else if runtimes.all(|runtime| started_later(runtime, LATER_START_MS, owner, &lock.times)) {
         Reason::CarrierStartedLater
     } else {

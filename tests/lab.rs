@@ -16,11 +16,13 @@ mod lab {
     mod discovery;
     mod elsewhere;
     mod filesystems;
+    mod halted;
     mod hidden;
     mod in_use;
     mod kernel;
     mod legacy;
     mod machine;
+    mod neighbours;
     mod ordinary_user;
     mod own_ticks;
     mod recycled;

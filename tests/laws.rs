@@ -8,8 +8,9 @@ mod facts;
 
 use facts::{Facts, NOW, OTHER_TICKS, PID, TICKS};
 use openclaw_doctor::evidence::{
-    Candidate, Copied, ForeignKernel, InUse, Life, LockFacts, LockTimes, NotAsked, NotComparable, NotSole, OwnView,
-    ProcSource, Reach, Role, SoleAccess, Synchroniser, TimeNamespace, Vantage, VantageWhy, View, Worker,
+    Candidate, Copied, ForeignKernel, Halted, InUse, Life, LockFacts, LockTimes, NotAsked, NotComparable, NotSole,
+    OwnView, ProcSource, Reach, Reaches, Role, RouteUnknown, SoleAccess, Synchroniser, TimeNamespace, Vantage,
+    VantageWhy, View, Worker,
 };
 use openclaw_doctor::family::FAMILIES;
 use openclaw_doctor::hold::{KernelHold, Untold};
@@ -126,9 +127,20 @@ fn candidate() -> impl Strategy<Value = Candidate> {
         start,
         prop::bool::weighted(0.7),
         prop::bool::weighted(0.1),
+        prop::sample::select(vec![Reaches::Yes, Reaches::No, Reaches::CannotTell(RouteUnknown::Mounts)]),
     )
         .prop_map(
-            |(start_ticks, life, (time_namespace, own_view), role, clock_step_ms, started_at, own, is_self)| {
+            |(
+                start_ticks,
+                life,
+                (time_namespace, own_view),
+                role,
+                clock_step_ms,
+                started_at,
+                own,
+                is_self,
+                reaches,
+            )| {
                 let program = (role != Role::Unreadable).then(|| "program".to_owned());
                 Candidate {
                     pid: if own { PID } else { 40_000 },
@@ -145,6 +157,8 @@ fn candidate() -> impl Strategy<Value = Candidate> {
                     own_namespace: own,
                     is_self,
                     container: None,
+                    reaches,
+                    halted: Halted::No,
                 }
             },
         )
@@ -321,6 +335,9 @@ const LOSSES: &[Loss] = &[
     }),
     ("a candidate's clock witness", |facts| {
         each_candidate(facts, |c| vec![Candidate { clock_step_ms: None, ..c.clone() }])
+    }),
+    ("a candidate's mounts and open files", |facts| {
+        each_candidate(facts, |c| vec![Candidate { reaches: Reaches::CannotTell(RouteUnknown::Mounts), ..c.clone() }])
     }),
     ("that only OpenClaw gives such a name", |facts| with_lock(facts, |lock| lock.surely_openclaws = false)),
     ("that nobody copies files here", |facts| {

@@ -6,9 +6,10 @@ mod facts;
 
 use facts::table::{Case, Outcome, cases};
 use facts::{
-    Facts, HOUR, NOW, OTHER_TICKS, PID, TAKEN, TICKS, held_by_kernel, lease, lock, owner, stranger, with_ticks,
+    Facts, HOUR, Moved, NOW, OTHER_TICKS, PID, TAKEN, TICKS, held_by_kernel, lease, lock, owner, process, stranger,
+    successor, with_ticks, without_ticks,
 };
-use openclaw_doctor::evidence::{Candidate, Life};
+use openclaw_doctor::evidence::{Candidate, Halted, Life, Reaches, Role};
 use openclaw_doctor::explain::{advice, owning, sentence, since, span};
 use openclaw_doctor::family::Removal;
 use openclaw_doctor::record::Record;
@@ -190,6 +191,45 @@ fn an_owner_in_a_container_is_named_by_both_pids_and_its_container() {
     assert!(say(inside.clone()).contains("openclaw (pid 51234 here, 7 in its container)"));
     let contained = Candidate { container: Some("0123456789ab".to_owned()), ..inside };
     assert!(say(contained).contains("openclaw (pid 51234 here, container 0123456789ab)"));
+}
+
+/// On a host of 400 containers a sentence that names all who have pid 7 says nothing.
+#[test]
+fn only_those_who_decide_are_named_and_openclaw_first() {
+    let say = |facts: &Facts| sentence(&facts.lock, &facts.judge(), &facts.view);
+    let later = || successor().started_after(HOUR, Some(0));
+    // Postgres decides nothing, and the one that started later is not said to be the owner.
+    let facts = without_ticks().and(stranger()).and(later()).and(process("node", Role::JavaScript, OTHER_TICKS));
+    let said = say(&facts);
+    assert!(said.ends_with("pid 7 is node, which may be it"), "{said}");
+    let facts = without_ticks().and(stranger()).and(later());
+    assert!(say(&facts).ends_with("pid 7 is now openclaw, which started after the lock was made"), "{}", say(&facts));
+    let many = (0..400).fold(with_ticks().and(stranger()), |facts, _| facts.and(stranger())).and(successor());
+    assert!(
+        say(&many).starts_with("pid 7 is now openclaw, postgres, postgres and 399 more, started at tick"),
+        "{}",
+        say(&many)
+    );
+    let far = without_ticks().and(Candidate { reaches: Reaches::No, ..owner() }).and(stranger());
+    assert!(say(&far).starts_with("pid 7 is openclaw: its start cannot be compared"), "{}", say(&far));
+}
+
+#[test]
+fn nobody_is_told_to_wait_for_who_cannot_run() {
+    let advised = |candidate: Candidate| {
+        let facts = with_ticks().and(candidate);
+        let verdict = facts.judge();
+        let said = advice(facts.family, &facts.lock, &verdict, None, "/data/lock", &facts.view).to_string();
+        assert!(!said.contains("wait for"), "{said}");
+        assert!(sentence(&facts.lock, &verdict, &facts.view).contains("releases nothing"));
+        said
+    };
+    let frozen = Candidate { halted: Halted::Frozen, ..owner() };
+    let paused = Candidate { container: Some("0123456789ab".to_owned()), ..frozen.clone() };
+    assert!(advised(Candidate { halted: Halted::Stopped, ..owner() }).ends_with(": kill -CONT 7"));
+    assert!(advised(Candidate { halted: Halted::Traced, ..owner() }).contains("a debugger holds"));
+    assert!(advised(frozen).contains("cgroup.freeze"));
+    assert!(advised(paused).ends_with(": docker unpause 0123456789ab"));
 }
 
 #[test]

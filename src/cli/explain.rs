@@ -95,8 +95,11 @@ pub(crate) fn write(out: &mut dyn Write, lock: &JudgedLock, scan: &Scan, look: L
     line("Verdict", &format!("{} ({standing})", verdict.classification.word()))?;
     line("Why", &explain::sentence(facts, verdict, &scan.view))?;
     line("Owner", &owner_sentence(lock, scan))?;
-    for candidate in &facts.candidates {
+    for candidate in facts.candidates.iter().take(SEEN) {
         line("Seen", &sighting(candidate))?;
+    }
+    if let Some(more) = facts.candidates.len().checked_sub(SEEN).filter(|more| *more > 0) {
+        line("Seen", &format!("{more} more processes with that pid, each in a PID namespace of its own"))?;
     }
     for holder in &facts.kernel_holders {
         line("Locked", &format!("by {}", sighting(holder)))?;
@@ -123,6 +126,9 @@ pub(crate) fn write(out: &mut dyn Write, lock: &JudgedLock, scan: &Scan, look: L
     line("Rule", &format!("row {} of docs/evidence.md, {}", verdict.row, reason_code(lock)))?;
     lines("Next", &next)
 }
+
+/// How many processes with one pid are shown one by one.
+const SEEN: usize = 3;
 
 fn reason_code(lock: &JudgedLock) -> String {
     let code = serde_json::to_value(lock.verdict.reason).ok();
@@ -168,8 +174,9 @@ fn sighting(candidate: &Candidate) -> String {
         .clock_step_ms
         .map(|step| format!(", clock stepped {step} ms since its world began"))
         .unwrap_or_default();
+    let halt = candidate.halted.word().map(|word| format!(", {word}")).unwrap_or_default();
     format!(
-        "{name}, pid {} here, {} in its namespace, {life} ({}), start tick {ticks}{since}{clock}{step}",
+        "{name}, pid {} here, {} in its namespace, {life} ({}{halt}), start tick {ticks}{since}{clock}{step}",
         candidate.pid, candidate.ns_pid, candidate.state
     )
 }

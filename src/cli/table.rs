@@ -30,6 +30,9 @@ pub(crate) fn write(out: &mut impl Write, scan: &Scan, look: Look, verbose: bool
     if healthy && !verbose {
         return writeln!(out, "{}", look.prose(&healthy_line(scan, &summary), 2));
     }
+    for line in halted(scan) {
+        writeln!(out, "{}", look.prose(&line, 2))?;
+    }
     for (place, locks) in groups(scan) {
         write_group(out, place, &locks, scan, look)?;
         writeln!(out, "{}", table(place, &locks, scan, look))?;
@@ -109,7 +112,28 @@ pub(crate) fn write_problem(out: &mut impl Write, problem: &Problem, look: Look)
 
 /// Whether there is more to say of a lock than that its owner lives.
 pub(crate) fn is_remarkable(lock: &JudgedLock, scan: &Scan) -> bool {
-    lock.verdict.classification != Classification::Active || long_held(lock, scan)
+    lock.verdict.classification != Classification::Active
+        || long_held(lock, scan)
+        || explain::halted(&lock.facts, &lock.verdict).is_some()
+}
+
+/// One line for each owner that lives and cannot run: no waiting helps there.
+fn halted(scan: &Scan) -> Vec<String> {
+    let mut owners: BTreeMap<u32, (&Candidate, Vec<&JudgedLock>)> = BTreeMap::new();
+    for lock in &scan.locks {
+        if let Some(owner) = explain::halted(&lock.facts, &lock.verdict) {
+            owners.entry(owner.pid).or_insert((owner, Vec::new())).1.push(lock);
+        }
+    }
+    let line = |(owner, locks): &(&Candidate, Vec<&JudgedLock>)| {
+        let first = locks.first().and_then(|lock| lock.path.file_name()).unwrap_or_default();
+        let more = match locks.len() {
+            0 | 1 => String::new(),
+            several => format!(" and {} more", several - 1),
+        };
+        visible(&format!("{} (it has {}{more})", explain::resume(owner), visible_path(Path::new(first))))
+    };
+    owners.values().map(line).collect()
 }
 
 fn long_held(lock: &JudgedLock, scan: &Scan) -> bool {

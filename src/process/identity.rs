@@ -7,7 +7,7 @@ use super::offsets::{Clocks, Offset, as_recorded};
 use super::openclaw;
 use super::proc_dir::{ProcDir, ProcessDir};
 use super::status::{Identity, Status};
-use crate::evidence::{Candidate, Life, NotAsked, OwnView, Role, TimeNamespace};
+use crate::evidence::{Candidate, Halted, Life, NotAsked, OwnView, Reaches, Role, RouteUnknown, TimeNamespace};
 use crate::record::Owner;
 use crate::units::{ClockReading, StartTicks};
 use rustix::io::Errno;
@@ -120,6 +120,8 @@ pub fn observe(proc: &ProcDir, pid: u32, reader: &Reader, clock: &ClockReading) 
         own_namespace: status.ns_pids.len() == 1,
         is_self: reader.own_pid == Some(pid),
         container,
+        reaches: Reaches::CannotTell(RouteUnknown::NotAsked),
+        halted: Halted::CannotTell,
     };
     let candidate = Box::new(candidate);
     if kernel_thread { Observed::KernelThread(candidate) } else { Observed::Process(candidate, dir) }

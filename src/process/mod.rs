@@ -7,6 +7,7 @@
 
 pub mod credentials;
 pub mod exports;
+pub mod halted;
 pub mod identity;
 pub mod kernel_holders;
 pub mod offsets;
@@ -15,6 +16,7 @@ pub mod own_view;
 pub mod packages;
 pub mod proc_dir;
 pub mod roots;
+pub mod routes;
 pub mod sharing;
 pub mod status;
 pub mod table;

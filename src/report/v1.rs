@@ -5,7 +5,7 @@
 
 use super::bytes::{self, hex_if_not_text};
 use crate::discover::{Origin, RootKind, RootReport};
-use crate::evidence::{Candidate, Life, ProcSource, Reach, Role, SoleAccess, TimeNamespace, Vantage};
+use crate::evidence::{Candidate, Life, ProcSource, Reach, Reaches, Role, SoleAccess, TimeNamespace, Vantage};
 use crate::explain;
 use crate::hold::KernelHold;
 use crate::problem::Problem;
@@ -179,6 +179,10 @@ struct Sighting<'a> {
     own_view: &'static str,
     container: Option<&'a str>,
     is_owner: bool,
+    /// `stopped`, `traced` or `frozen`, where it cannot run.
+    halted: Option<&'static str>,
+    /// Whether it has a way to the lock; absent where that was not told.
+    reaches_lock: Option<bool>,
 }
 
 #[derive(Debug, Serialize)]
@@ -403,6 +407,12 @@ impl<'a> Sighting<'a> {
             own_view: candidate.own_view.word(),
             container: candidate.container.as_deref(),
             is_owner,
+            halted: candidate.halted.word(),
+            reaches_lock: match candidate.reaches {
+                Reaches::Yes => Some(true),
+                Reaches::No => Some(false),
+                Reaches::CannotTell(_) => None,
+            },
         }
     }
 }

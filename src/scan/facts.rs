@@ -1,6 +1,7 @@
 //! Collects the facts of locks, reading each process once.
 
 use super::restrain::Users;
+use super::signs::Signs;
 use super::sole;
 use super::world::{LOOK_LIMIT, World};
 use super::{Blocks, Releases, label};
@@ -16,16 +17,16 @@ use crate::process::identity::{Observed, observe};
 use crate::process::kernel_holders::{self, Asked, Locks};
 use crate::process::own_view;
 use crate::process::proc_dir::ProcDir;
+use crate::process::routes::Place;
 use crate::process::sharing::{Effect, Server};
 use crate::process::status::Status;
-use crate::process::witness;
 use crate::process::workers::Workplaces;
 use crate::record::{Owner, Record};
 use crate::restraint::Restraint;
 use crate::sys::tree::Meta;
 use crate::sys::{bounded, mounts::MountTable};
 use crate::units::ClockReading;
-use crate::verdict::{Verdict, asks_for_witness};
+use crate::verdict::{Verdict, asks_for_routes, asks_for_witness};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open, test_kill_process};
@@ -38,8 +39,8 @@ pub(super) struct Gatherer<'a> {
     world: &'a World,
     now: ClockReading,
     candidates: HashMap<u32, Vec<Candidate>>,
-    clock_steps: HashMap<u32, Option<u64>>,
     own_views: HashMap<u32, OwnView>,
+    signs: Signs,
     workplaces: HashMap<u32, Workplaces>,
     exports: Option<Exports>,
     servers: HashMap<u32, Vec<Server>>,
@@ -58,8 +59,8 @@ impl<'a> Gatherer<'a> {
             world,
             now,
             candidates: HashMap::new(),
-            clock_steps: HashMap::new(),
             own_views: HashMap::new(),
+            signs: Signs::default(),
             workplaces: HashMap::new(),
             exports: None,
             servers: HashMap::new(),
@@ -96,7 +97,7 @@ impl<'a> Gatherer<'a> {
     pub(super) fn facts(&mut self, found: &FoundLock, real_path: Option<&Path>, view: &View) -> LockFacts {
         let owner = found.reading.record.owner();
         let reading = &found.reading;
-        let (kernel_lock, kernel_holders) = self.kernel_lock(found);
+        let (kernel_lock, mut kernel_holders) = self.kernel_lock(found);
         let mut candidates = match &found.reading.record {
             Record::KernelHeld { pid } => self.kernel_holders(*pid, &reading.meta),
             _ => owner.map(|owner| self.candidates(owner.pid)).unwrap_or_default(),
@@ -104,9 +105,16 @@ impl<'a> Gatherer<'a> {
         if let Some(owner) = owner {
             self.add_own_views(owner, &mut candidates);
             let times = &found.reading.times;
-            let asking = candidates.iter_mut().filter(|candidate| asks_for_witness(candidate, owner, times));
-            asking.for_each(|candidate| candidate.clock_step_ms = self.clock_step_ms(candidate.pid));
+            for candidate in candidates.iter_mut().filter(|candidate| asks_for_witness(candidate, owner, times)) {
+                candidate.clock_step_ms = self.signs.clock_step_ms(candidate, self.world, &self.now);
+            }
+            if asks_for_routes(&candidates, owner) {
+                let place = self.place(found, real_path);
+                self.signs.look_for_routes(&mut candidates, place.as_ref(), self.world);
+            }
         }
+        self.signs.look_whether_they_run(&mut candidates, self.world);
+        self.signs.look_whether_they_run(&mut kernel_holders, self.world);
         LockFacts {
             record: found.reading.record.clone(),
             times: found.reading.times,
@@ -123,6 +131,11 @@ impl<'a> Gatherer<'a> {
             surely_openclaws: found.surely_openclaws,
             synchroniser: self.synchroniser(found),
         }
+    }
+
+    /// Where the lock lies, if its filesystem is a plain one of our own mount table.
+    fn place(&self, found: &FoundLock, real_path: Option<&Path>) -> Option<Place> {
+        Place::of(real_path?, &found.reading.meta, self.world.mounts.as_ref()?)
     }
 
     fn candidates(&mut self, pid: u32) -> Vec<Candidate> {
@@ -208,20 +221,6 @@ impl<'a> Gatherer<'a> {
             let ask = || own_view::look(proc, candidate, reader, now, LOOK_LIMIT);
             candidate.own_view = self.own_views.entry(candidate.pid).or_insert_with(ask).clone();
         }
-    }
-
-    fn clock_step_ms(&mut self, pid: u32) -> Option<u64> {
-        let (proc, sweep) = (self.world.proc.as_ref()?, self.world.sweep.as_ref()?);
-        let (reader, now) = (self.world.reader, self.now);
-        let ask = || {
-            let (proc, entries) = (Arc::clone(proc), sweep.entries.clone());
-            let step = bounded::run(LOOK_LIMIT, move || match observe(&proc, pid, &reader, &now) {
-                Observed::Process(_, dir) => witness::clock_step_ms(&proc, &dir, &entries, &now),
-                _ => None,
-            });
-            step.flatten()
-        };
-        *self.clock_steps.entry(pid).or_insert_with(ask)
     }
 
     fn reach(&mut self, found: &FoundLock, real_path: Option<&Path>) -> Reach {

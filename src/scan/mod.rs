@@ -6,6 +6,7 @@
 mod facts;
 mod label;
 mod restrain;
+mod signs;
 mod sole;
 mod world;
 

@@ -57,7 +57,7 @@ impl Mount {
 }
 
 /// The mounts of a process, in their order. Of a line that cannot be parsed nothing is known.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct MountTable {
     mounts: Vec<Mount>,
     by_id: HashMap<u64, usize>,

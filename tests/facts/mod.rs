@@ -7,8 +7,8 @@
 pub mod table;
 
 use openclaw_doctor::evidence::{
-    Candidate, ForeignKernel, InUse, InitialBy, Life, LockFacts, LockTimes, NotSole, OwnView, ProcSource, Reach, Role,
-    SoleAccess, Synchroniser, TimeNamespace, Vantage, VantageWhy, View, Worker,
+    Candidate, ForeignKernel, Halted, InUse, InitialBy, Life, LockFacts, LockTimes, NotSole, OwnView, ProcSource,
+    Reach, Reaches, Role, RouteUnknown, SoleAccess, Synchroniser, TimeNamespace, Vantage, VantageWhy, View, Worker,
 };
 use openclaw_doctor::family::{self, Family};
 use openclaw_doctor::hold::{KernelHold, Untold};
@@ -263,6 +263,8 @@ pub fn process(program: &str, role: Role, ticks: StartTicks) -> Candidate {
         own_namespace: true,
         is_self: false,
         container: None,
+        reaches: Reaches::CannotTell(RouteUnknown::NotAsked),
+        halted: Halted::No,
     }
 }
 

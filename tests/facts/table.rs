@@ -215,6 +215,11 @@ fn equal_ticks() -> Vec<Case> {
     ]
 }
 
+/// A process that has no way to the lock.
+fn far(candidate: Candidate) -> Candidate {
+    Candidate { reaches: Reaches::No, ..candidate }
+}
+
 #[rustfmt::skip]
 fn no_ticks() -> Vec<Case> {
     let later = |margin, step| successor().started_after(30 * SECOND + margin, step);
@@ -227,6 +232,12 @@ fn no_ticks() -> Vec<Case> {
         case(5, "no runtime, single writer", without_ticks().and(stranger()).single_writer(), Unverifiable, CarrierNotJavascript, LikelyStale),
         case(5, "no runtime, single writer, where processes are hidden",
             without_ticks().and(stranger()).single_writer().restricted(), Unverifiable, OwnerHidden, OutOfSight),
+        case(5, "a runtime that has no way to the lock", without_ticks().and(far(owner())), Unverifiable, CarrierCannotReach, LikelyStale),
+        case(5, "two runtimes, and one of them has a way", without_ticks().and(far(owner())).and(owner()), Unverifiable, CarrierMayBeOwner, LikelyHeld),
+        case(5, "a later runtime that has a way, and an older one that has none",
+            without_ticks().and(far(owner())).and(later(1, Some(0))), Unverifiable, CarrierStartedLater, LikelyStale),
+        case(5, "no way to the lock, in a container", without_ticks().and(far(owner())).in_container(), Unverifiable, CarrierCannotReach, OutOfSight),
+        case(5, "no way to the lock, which another kernel may use", without_ticks().and(far(owner())).shared_with_other_kernels(), Unverifiable, ForeignKernelPossible, OutOfSight),
         case(5, "started later by more than 30 s", without_ticks().and(later(1, Some(0))), Unverifiable, CarrierStartedLater, LikelyStale),
         case(5, "started later by exactly 30 s", without_ticks().and(later(0, Some(0))), Unverifiable, CarrierMayBeOwner, LikelyHeld),
         case(5, "started later by more than 30 s and the step", without_ticks().and(later(501, Some(500))), Unverifiable, CarrierStartedLater, LikelyStale),
@@ -265,6 +276,11 @@ fn other_ticks() -> Vec<Case> {
         case(6, "host, an OpenClaw: program and age are no evidence", with_ticks().and(successor()), Recycled, StartTicksDiffer, Proof),
         case(6, "host, by one tick", with_ticks().and(Candidate { start_ticks: vec![StartTicks(TICKS.0 + 1)], ..owner() }), Recycled, StartTicksDiffer, Proof),
         case(6, "host, in a proc directory of another namespace", with_ticks().and(stranger()).from(ProcSource::Foreign), Recycled, StartTicksDiffer, Proof),
+        case(6, "host, other ticks and no way to the lock: a proof counts everybody", with_ticks().and(far(successor())), Recycled, StartTicksDiffer, Proof),
+        case(4, "equal ticks, and no way to the lock that could be seen: nobody's lock is taken for that",
+            with_ticks().and(far(owner())), Active, OwnerAlive, Held),
+        case(6, "ticks that cannot be read, of who has no way to the lock that could be seen",
+            with_ticks().and(far(Candidate { start_ticks: vec![], ..stranger() })), Unverifiable, StartTicksUnreadable, LikelyHeld),
         case(6, "host, a carrier of another time namespace", with_ticks().and(stranger()).and(shifted()), Recycled, CheckpointPossible, LikelyStale),
         case(6, "own layer", with_ticks().and(stranger()).on_own_layer(), Recycled, StartTicksDiffer, Proof),
         case(6, "own root of a system", with_ticks().and(stranger()).on_own_system(), Recycled, StartTicksDiffer, Proof),

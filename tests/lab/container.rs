@@ -50,6 +50,24 @@ cd /
 umount -l /old
 printf %s "$INIT" > /proc/$$/comm
 "#;
+/// A tmpfs as root with the host's programs, a volume on /vol, procfs and a tmpfs as /dev: each of
+/// its mounts can be told from the host.
+const OWN_MOUNTS: &str = r#"
+mount --make-rprivate /
+mount -t tmpfs -o mode=755 tmpfs "$BASE"
+cd "$BASE"
+mkdir usr proc dev tmp vol old
+mount --bind /usr usr
+for name in bin sbin lib lib32 lib64 libx32; do
+    if [ -L /$name ]; then cp -d /$name .; elif [ -d /$name ]; then mkdir $name; mount --bind /$name $name; fi
+done
+[ -z "$VOLUME" ] || mount --bind "$VOLUME" vol
+mount -t proc proc proc
+mount -t tmpfs tmpfs dev; : > dev/null; mount --bind /dev/null dev/null
+pivot_root . old
+cd /
+umount -l /old
+"#;
 /// The host's root with procfs of our own: what a user namespace allows.
 const OWN_PROC: &str = "mount --make-rprivate /\nmount -t proc proc /proc\n";
 /// Takes commands from the test, one a line, and answers each.
@@ -130,6 +148,13 @@ impl Container {
     /// Its own PID namespace and procfs on the host's root. As root, or in a user namespace.
     pub fn bare() -> Self {
         Self::start(&["--pid", "--mount"], OWN_PROC, &[])
+    }
+
+    /// Its own root, with nothing of the host's filesystems but its programs, and this volume.
+    pub fn apart(bench: &Bench, volume: Option<&Path>) -> Self {
+        let base = tempfile::tempdir_in(bench.path()).unwrap().keep();
+        let volume = volume.map_or(OsStr::new(""), Path::as_os_str);
+        Self::start(&["--pid", "--mount"], OWN_MOUNTS, &[("BASE", base.as_os_str()), ("VOLUME", volume)])
     }
 
     /// Mounts of its own; processes are the host's.

@@ -93,6 +93,8 @@ fn a_runtime_that_started_long_after_the_lock_leans_to_stale_if_a_clock_witness_
     rewrite(&mut host, &text(None, LONG_AGO));
     assert_eq!(host.scan(&[&old]).lock()["reason"], "carrier-started-later");
     container.sh("umount -l /dev");
+    assert_eq!(host.scan(&[&old]).lock()["reason"], "carrier-started-later", "its procfs tells as well");
+    container.sh("umount -l /proc");
     assert_eq!(verdict(&host.scan(&[&old])), held);
     // Equal ticks, and no witness: a board without a clock writes such records at each boot.
     rewrite(&mut host, &text(Some(node.ticks), LONG_AGO));

@@ -25,6 +25,8 @@ pub enum Need {
     Fuse,
     /// A loop device, mkfs.ext4 and debugfs.
     Loop,
+    /// System and temporary directories on filesystems whose device number tells them.
+    Plain,
     /// A Rust compiler for a helper that needs what safe Rust forbids.
     Compiler,
 }
@@ -74,6 +76,17 @@ impl Need {
             Self::Loop => {
                 let there = works("losetup", ["--find"]) && works("mkfs.ext4", ["-V"]) && works("debugfs", ["-V"]);
                 (there, "it needs a loop device, mkfs.ext4 and debugfs")
+            }
+            Self::Plain => {
+                const PLAIN: [u64; 4] = [0xEF53, 0x5846_5342, 0x0102_1994, 0xF2F5_2010];
+                let plain = |path: &Path| {
+                    let magic = rustix::fs::statfs(path).unwrap().f_type;
+                    PLAIN.contains(&(u64::from_ne_bytes(magic.to_ne_bytes()) & 0xFFFF_FFFF))
+                };
+                (
+                    plain(Path::new("/usr")) && plain(&std::env::temp_dir()),
+                    "it needs /usr and the temporary directory on ext4, xfs, f2fs or tmpfs",
+                )
             }
             Self::Compiler => (works("rustc", ["--version"]), "it needs rustc"),
         };

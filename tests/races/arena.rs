@@ -9,8 +9,8 @@
 use openclaw_doctor::discover::FoundLock;
 use openclaw_doctor::discover::lock::{self, LockReading};
 use openclaw_doctor::evidence::{
-    Candidate, InUse, InitialBy, Life, LockFacts, NotSole, OwnView, ProcSource, Reach, Role, SoleAccess, TimeNamespace,
-    Vantage, VantageWhy, View,
+    Candidate, Halted, InUse, InitialBy, Life, LockFacts, NotSole, OwnView, ProcSource, Reach, Reaches, Role,
+    RouteUnknown, SoleAccess, TimeNamespace, Vantage, VantageWhy, View,
 };
 use openclaw_doctor::family::{FAMILIES, Family, Kind};
 use openclaw_doctor::hold::KernelHold;
@@ -506,5 +506,7 @@ pub fn living(pid: u32) -> Candidate {
         own_namespace: true,
         is_self: false,
         container: None,
+        reaches: Reaches::CannotTell(RouteUnknown::NotAsked),
+        halted: Halted::No,
     }
 }
