@@ -405,7 +405,7 @@ fn unreadable_ticks(candidate: &Candidate) -> bool {
 /// The living processes that decide what is said of the owner: for a leaning only those that may
 /// have a way to the lock, and of these the ones for which the reason was given. OpenClaw first.
 #[must_use]
-pub fn deciding<'a>(reason: Reason, lock: &'a LockFacts) -> Vec<&'a Candidate> {
+pub fn deciding(reason: Reason, lock: &LockFacts) -> Vec<&Candidate> {
     let living = || lock.candidates.iter().filter(|candidate| candidate.life != Life::Dead);
     let owner = lock.record.owner();
     let later = |c: &Candidate| owner.is_some_and(|owner| started_later(c, LATER_START_MS, owner, &lock.times));
