@@ -30,7 +30,7 @@ fn a_neighbour_that_cannot_reach_the_volume_does_not_hold_up_the_dead() {
     // Its volume is another directory of the same filesystem, as on every host of containers.
     let _far = neighbour(&bench, Some(others.path()), pid);
     let answer = on_host(ours.path());
-    assert_eq!(verdict(&answer), FAR);
+    assert_eq!(verdict(&answer), FAR, "{}", answer.out());
     assert_eq!(answer.lock()["sightings"][0]["reaches_lock"], false);
     assert_eq!(verdict(&as_nobody(&bench, ours.path())), NEAR, "who may not read its mounts must count it");
 
