@@ -18,6 +18,7 @@ use openclaw_doctor::repair::{Console, Handled, How, Reply, exit_code, interrupt
 use openclaw_doctor::report::json::write_pretty;
 use openclaw_doctor::report::repair_v1::{RepairReport, RepairSummary};
 use openclaw_doctor::scan::{JudgedLock, Scan, Session};
+use openclaw_doctor::sys::bounded;
 use openclaw_doctor::sys::tree::Dir;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -214,7 +215,10 @@ fn select(scan: &mut Scan, selectors: &[PathBuf], key: Option<&Key>) -> Result<(
     for selector in selectors {
         let path = std::path::absolute(selector).unwrap_or_else(|_| selector.clone());
         // A link to a lock means the lock that it leads to, as it does for `explain`.
-        let behind = Dir::open_root(&path).ok().and_then(|dir| dir.kernel_path());
+        let is_found = is_id(selector) || scan.locks.iter().any(|lock| lock.path == path);
+        let at = path.clone();
+        let follow = || bounded::run(bounded::SILENCE, move || Dir::open_root(&at).ok()?.kernel_path()).flatten();
+        let behind = if is_found { None } else { follow() };
         let matches = |lock: &JudgedLock| match selector.to_str() {
             Some(id) if is_id(selector) => id_of(lock, key) == id,
             _ => lock.path == path || (behind.is_some() && lock.real_path == behind),
