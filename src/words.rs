@@ -324,7 +324,7 @@ fn said(errno: Errno) -> String {
 fn remedy(errno: Errno) -> &'static str {
     match errno {
         Errno::ACCESS | Errno::PERM => "run it as the owner of that directory, or as root",
-        Errno::NOENT => "check the path; run without PATH to look where OpenClaw keeps its state",
+        Errno::NOENT => "check the path: nothing stands there",
         Errno::NOTDIR => "give a directory: a stage root, a state dir, a version directory or a lock",
         Errno::NOSYS => "this kernel cannot resolve a path inside a container's root safely; run inside the container",
         Errno::LOOP => "a symbolic link stands there now; look at it by hand",

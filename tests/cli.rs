@@ -86,23 +86,23 @@ fn a_typing_error_is_answered_with_what_was_meant() {
 }
 
 #[test]
-fn a_healthy_host_is_one_line() {
+fn a_healthy_host_is_one_line_and_one_for_each_holder() {
     let (stage, owner) = (Stage::new(), Living::sleep());
-    let one_line = |words: &str| {
+    let lines = |holders: usize, words: &str| {
         let answer = scan(stage.path(), &[]);
         assert_eq!(
             (answer.code(), answer.out().lines().count(), answer.err().as_str()),
-            (0, 1, ""),
+            (0, 1 + holders, ""),
             "{}",
             answer.out()
         );
         assert!(answer.out().starts_with("Nothing stale") && answer.out().contains(words), "{}", answer.out());
     };
-    one_line("no locks");
+    lines(0, "no locks");
     stage.lock("a", DEPS, Some(&record(owner.pid(), Some(owner.ticks()))));
-    one_line("1 lock");
+    lines(1, "1 lock");
     stage.lock("b", DEPS, Some(&record(owner.pid(), Some(owner.ticks()))));
-    one_line("2 locks");
+    lines(1, "2 locks");
     stage.lock("v", DEPS, Some(&stale()));
     let told = scan(stage.path(), &[]).out();
     assert!(told.lines().count() > 3 && !told.contains("Nothing stale"), "{told}");

@@ -296,3 +296,111 @@ fn a_strangers_process_does_not_hold_a_repair_up() {
     std::fs::set_permissions(group, std::os::unix::fs::PermissionsExt::from_mode(0o2775)).unwrap();
     assert_eq!(host.said(&guard).0, "in-use", "its group may write there");
 }
+
+/// A second configuration in a directory that was looked at for the first one's sake.
+#[test]
+fn every_configuration_of_a_directory_has_its_lock_found() {
+    if moved_to_own_machine() {
+        return;
+    }
+    let host = Host::new();
+    let lock = host.stale("other.json.lock");
+    let scan = |more: &[&OsStr]| {
+        let mut doctor = host.doctor();
+        doctor
+            .args(["scan", "--json", VOUCHED])
+            .args(more)
+            .env("OPENCLAW_CONFIG_PATH", host.state().join("other.json"));
+        Answer(doctor.output().unwrap()).lock_at("other.json.lock")
+    };
+    assert_eq!(scan(&[])["path"], lock.to_str().unwrap());
+    assert_eq!(scan(&["--discover".as_ref(), host.state().as_os_str()])["path"], lock.to_str().unwrap());
+}
+
+/// Else its path leads nowhere from another directory, and `~` stands for nothing.
+#[test]
+fn a_place_that_the_environment_names_is_told_by_its_whole_path() {
+    if moved_to_own_machine() {
+        return;
+    }
+    let host = Host::new();
+    let lock = host.stale(PROFILES);
+    let mut doctor = command();
+    doctor.args(["scan", "--json", VOUCHED]).current_dir(host.tree()).stdin(Stdio::null());
+    let answer = Answer(doctor.env("OPENCLAW_STATE_DIR", "home/.openclaw").output().unwrap());
+    assert_eq!(answer.lock()["path"], lock.to_str().unwrap(), "{}", answer.out());
+    let mut doctor = command();
+    let answer = Answer(doctor.args(["scan", "--json"]).env("OPENCLAW_STATE_DIR", "~/nowhere").output().unwrap());
+    assert!(!answer.out().contains("\"~"), "{}", answer.out());
+}
+
+/// A slip of the pen must not lead to a repair of the whole machine.
+#[test]
+fn a_path_that_is_not_there_is_no_reason_to_look_everywhere() {
+    if moved_to_own_machine() {
+        return;
+    }
+    let host = Host::new();
+    let lock = host.stale(PROFILES);
+    let answer = host.with_path(&["repair", "--yes"], &host.tree().join("home/.opencalw"));
+    assert_eq!((answer.code(), lock.exists()), (3, true), "{}", answer.out());
+    assert!(!answer.out().contains("without PATH") && !answer.out().contains("Nothing to repair"), "{}", answer.out());
+}
+
+/// "already running (pid 412)" is what the operator comes with.
+#[test]
+fn the_process_that_holds_the_locks_is_named_where_all_is_well() {
+    if moved_to_own_machine() {
+        return;
+    }
+    let host = Host::new();
+    let gateway = gateway(host.tree(), "2026.9.6", &host.state());
+    let record = format!(
+        "{{\"pid\":{},\"createdAt\":\"2026-11-01T10:00:00.000Z\",\"startTime\":{}}}",
+        gateway.pid(),
+        gateway.ticks()
+    );
+    for name in ["gateway.state.lock", "gateway.5b681173.lock"] {
+        let at = host.state().join("tmp/openclaw-0").join(name);
+        std::fs::create_dir_all(at.parent().unwrap()).unwrap();
+        std::fs::write(at, &record).unwrap();
+    }
+    let answer = host.with_path(&["scan"], &host.state());
+    let held = format!("(pid {})", gateway.pid());
+    let line = answer.out().lines().find(|line| line.contains(&held)).map(str::to_owned);
+    let line = line.unwrap_or_else(|| panic!("{}", answer.out()));
+    assert!(
+        line.starts_with("held by openclaw") && line.contains("gateway.") && line.ends_with("and 1 more"),
+        "{line}"
+    );
+    assert_eq!(answer.code(), 0, "{}", answer.out());
+}
+
+/// A monitor without an OpenClaw of its own must not say that all is well with another user's.
+#[test]
+fn who_has_no_openclaw_is_not_told_that_nothing_is_stale_beside_another_users() {
+    if moved_to_own_machine() {
+        return;
+    }
+    if !rustix::process::geteuid().is_root() {
+        return lab_required("another user needs root");
+    }
+    let host = Host::new();
+    let _gateway = gateway(host.tree(), "2026.9.6", &host.state());
+    let doctor = host.tree().join("doctor");
+    assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_openclaw-doctor")).arg(&doctor).status().unwrap().success());
+    for path in [host.tree(), &doctor] {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let scan = |home: &Path| {
+        let mut run = Command::new("setpriv");
+        run.args(["--reuid", "54321", "--regid", "54321", "--clear-groups"]).arg(&doctor).arg("scan");
+        Answer(run.env_clear().env("HOME", home).stdin(Stdio::null()).output().unwrap())
+    };
+    let answer = scan(Path::new("/nowhere"));
+    assert_eq!(answer.code(), 3, "{}", answer.out());
+    assert!(answer.out().contains("environment of openclaw-gatewa"), "{}", answer.out());
+    let own = host.tree().join("own");
+    std::fs::create_dir_all(own.join(".openclaw")).unwrap();
+    assert_eq!(scan(&own).code(), 0, "who has places is answered about these");
+}

@@ -354,6 +354,10 @@ fn close(out: &mut impl Write, scan: &Scan, handled: &[Handled], args: &RepairAr
         (false, _) if healthy => {
             writeln!(out, "Nothing to repair: {}, each held by its living owner", count(scan.locks.len(), "lock"))
         }
+        // Whatever could not be looked at may hold one.
+        (true, _) if !scan.problems.is_empty() => {
+            writeln!(out, "Nothing was repaired: no lock was found, but {}", count(scan.problems.len(), "problem"))
+        }
         (true, _) => writeln!(out, "Nothing to repair: no locks in {}", count(scan.roots.len(), "root")),
         (false, true) => {
             let planned = |word| handled.iter().filter(|handled| handled.intent.word() == word).count();

@@ -28,7 +28,8 @@ pub(crate) fn write(out: &mut impl Write, scan: &Scan, look: Look, verbose: bool
     let remarkable = |lock: &JudgedLock| is_remarkable(lock, scan);
     let healthy = summary.problems == 0 && summary.look_alikes == 0 && !scan.locks.iter().any(remarkable);
     if healthy && !verbose {
-        return writeln!(out, "{}", look.prose(&healthy_line(scan, &summary), 2));
+        writeln!(out, "{}", look.prose(&healthy_line(scan, &summary), 2))?;
+        return write_holders(out, scan, look);
     }
     for line in halted(scan) {
         writeln!(out, "{}", look.prose(&line, 2))?;
@@ -139,6 +140,31 @@ fn halted(scan: &Scan) -> Vec<String> {
 fn long_held(lock: &JudgedLock, scan: &Scan) -> bool {
     let overdue_ms = lock.found.family.overdue_ms;
     explain::since(&lock.facts).is_some_and(|since| scan.view.now.since_ms(since) > overdue_ms)
+}
+
+/// A line for each process that holds locks: who comes because a start said “already running” looks for it.
+fn write_holders(out: &mut impl Write, scan: &Scan, look: Look) -> io::Result<()> {
+    let mut holders: BTreeMap<u32, Vec<&JudgedLock>> = BTreeMap::new();
+    let active = scan.locks.iter().filter(|lock| lock.verdict.classification == Classification::Active);
+    for lock in active {
+        if let Some(process) = explain::holder(&lock.facts, &lock.verdict) {
+            holders.entry(process.pid).or_default().push(lock);
+        }
+    }
+    for (pid, mut locks) in holders {
+        locks.sort_by_key(|lock| explain::since(&lock.facts));
+        let Some(first) = locks.first() else { continue };
+        let program =
+            explain::holder(&first.facts, &first.verdict).and_then(|holder| holder.program.clone()).unwrap_or_default();
+        let held = explain::since(&first.facts)
+            .map(|since| format!(" for {}", explain::span(scan.view.now.since_ms(since))))
+            .unwrap_or_default();
+        let name = visible_path(Path::new(first.path.file_name().unwrap_or_default()));
+        let more = if locks.len() > 1 { format!(" and {} more", locks.len() - 1) } else { String::new() };
+        let line = format!("held by {} (pid {pid}){held}: {name}{more}", visible(&program));
+        writeln!(out, "{}", look.prose(&line, 2))?;
+    }
+    Ok(())
 }
 
 fn healthy_line(scan: &Scan, summary: &Summary) -> String {

@@ -141,7 +141,9 @@ impl RootSpec {
     /// Whether a walk of this root finds whatever one of the other would, were both the same directory.
     pub(crate) fn covers(&self, other: &Self) -> bool {
         let enters_as_much = self.kind == RootKind::Path || self.kind == other.kind;
-        enters_as_much && self.depth >= other.depth
+        // A configuration's lock is known by the configuration's name.
+        let knows_as_much = other.config.is_none() || self.config == other.config;
+        enters_as_much && knows_as_much && self.depth >= other.depth
     }
 
     /// The path under which we reach it: `/proc/PID/root/…` for another process's.

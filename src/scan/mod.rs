@@ -211,11 +211,13 @@ impl<'a> Session<'a> {
         if discovers {
             world.sweep_now();
             world.find_running();
-            world.tell_unknown(request, &mut problems);
         }
         let (specs, mut installed) = world.specs(request, discovers, &mut problems);
         let proc = world.proc.clone();
         let mut findings = discover::gather(specs, proc, scope.proc.clone(), progress);
+        if discovers {
+            world.tell_unknown(request, &findings, &mut problems);
+        }
         findings.locks.retain(|lock| request.asks_for(lock.family));
         findings.idle.retain(|idle| request.asks_for(idle.family));
         world.sweep_for(&findings);

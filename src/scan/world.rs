@@ -3,7 +3,7 @@
 use super::facts::Gatherer;
 use super::restrain::{self, Places};
 use super::{BlocksUnknown, HostFacts, JudgedLock, Releases, Request, Scan, judge_one};
-use crate::discover::{Findings, FoundLock, Named, RootSpec, places};
+use crate::discover::{Findings, FoundLock, Named, RootKind, RootReport, RootSpec, places};
 use crate::evidence::{ProcSource, Vantage, VantageWhy, View};
 use crate::problem::{Cause, Problem};
 use crate::process::identity::Reader;
@@ -118,7 +118,7 @@ impl World {
     }
 
     /// The processes whose directories are not looked at, since these cannot be told.
-    pub(super) fn tell_unknown(&self, request: &Request, problems: &mut Vec<Problem>) {
+    pub(super) fn tell_unknown(&self, request: &Request, findings: &Findings, problems: &mut Vec<Problem>) {
         let proc = &request.scope.proc;
         if self.sweep.is_none() {
             let cause = Cause::WhoRuns(CannotTell::NotLooked(NotLooked::NotSeen(self.sight.seen.clone())));
@@ -127,7 +127,10 @@ impl World {
         }
         let all = request.scope.all_users || rustix::process::geteuid().is_root();
         let own = rustix::process::geteuid().as_raw();
-        let is_ours = |unknown: &&Unknown| all || unknown.ids.as_ref().is_none_or(|ids| ids.uid == own);
+        let is_own = |unknown: &&Unknown| unknown.ids.as_ref().is_none_or(|ids| ids.uid == own);
+        // Who has places of an OpenClaw is answered about these; who has none asked for others.
+        let all = all || !findings.roots.iter().any(is_openclaws);
+        let is_ours = |unknown: &&Unknown| all || is_own(unknown);
         let mut unknown = self.who.unknown.iter().filter(is_ours).cloned();
         for process in unknown.by_ref().take(TOLD_ONE_BY_ONE) {
             let path = proc.join(process.pid.to_string());
@@ -141,8 +144,7 @@ impl World {
 
     /// The packages installed at the usual places, our home's among them.
     pub(super) fn installed(&self, request: &Request) -> Installed {
-        let environment = places::Environment::new(request.environment.clone());
-        let home = environment.home();
+        let home = own_environment(request).home();
         bounded::run(LOOK_LIMIT, move || installed(home.or_else(own_home).as_deref()))
             .unwrap_or(Installed { packages: Vec::new(), unknown: Some(BlocksUnknown::Installed) })
     }
@@ -170,8 +172,9 @@ impl World {
         if !discovers {
             return (specs, Installed::default());
         }
-        let environment = places::Environment::new(request.environment.clone());
-        specs.extend(environment.roots(None));
+        let environment = own_environment(request);
+        let relative = |root: &RootSpec| std::path::absolute(&root.path).unwrap_or_else(|_| root.path.clone());
+        specs.extend(environment.roots(None).into_iter().map(|root| RootSpec { path: relative(&root), ..root }));
         let (home, sudo_uid, all_users) = (environment.home(), environment.sudo_uid(), request.scope.all_users);
         let listing = bounded::run(LOOK_LIMIT, move || look_around(home, sudo_uid, all_users));
         let Some((listed, installed)) = listing else {
@@ -262,6 +265,23 @@ fn look_around(home: Option<PathBuf>, sudo_uid: Option<u32>, all_users: bool) ->
 fn passwd() -> Vec<u8> {
     let read = Dir::open_root(Path::new("/etc")).ok().and_then(|etc| etc.read_file(b"passwd", 16 * 1024 * 1024).ok());
     read.map(|(_, bytes)| bytes).unwrap_or_default()
+}
+
+/// Whether a root is a place of somebody's OpenClaw, and not one that every machine has.
+fn is_openclaws(root: &RootReport) -> bool {
+    let is_found = matches!(root.spec.kind, RootKind::State | RootKind::Stage | RootKind::Path);
+    is_found && root.meta.is_some()
+}
+
+/// Our environment, with a home as Node.js would have it.
+fn own_environment(request: &Request) -> places::Environment {
+    let given = places::Environment::new(request.environment.clone());
+    if given.home().is_some() {
+        return given;
+    }
+    let others = request.environment.iter().filter(|(name, _)| name != "HOME").cloned();
+    let home = own_home().map(|home| ("HOME".to_owned(), home.into_os_string()));
+    places::Environment::new(others.chain(home))
 }
 
 /// Without HOME, Node.js asks the user database, and so do we.
