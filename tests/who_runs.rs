@@ -404,3 +404,25 @@ fn who_has_no_openclaw_is_not_told_that_nothing_is_stale_beside_another_users() 
     std::fs::create_dir_all(own.join(".openclaw")).unwrap();
     assert_eq!(scan(&own).code(), 0, "who has places is answered about these");
 }
+
+/// Root was told to run as root.
+#[test]
+fn the_kernels_own_filesystems_are_not_looked_through() {
+    if moved_to_own_machine() {
+        return;
+    }
+    if !rustix::process::geteuid().is_root() {
+        return lab_required("mounts need root");
+    }
+    let host = Host::new();
+    let lock = host.stale(PROFILES);
+    let mounted = host.tree().join("proc");
+    std::fs::create_dir(&mounted).unwrap();
+    assert!(Command::new("mount").args(["-t", "proc", "proc"]).arg(&mounted).status().unwrap().success());
+    let report = host.with_path(&["scan", "--json"], host.tree()).json();
+    let _ = Command::new("umount").arg("-l").arg(&mounted).status();
+    assert_eq!((&report["problems"], &report["exit_code"]), (&serde_json::json!([]), &1.into()), "{report}");
+    assert_eq!(report["locks"][0]["path"], lock.to_str().unwrap(), "{report}");
+    let seen = report["summary"]["entries_seen"].as_u64().unwrap();
+    assert!(seen < 100, "{seen} entries: procfs was walked");
+}

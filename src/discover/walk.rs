@@ -63,6 +63,8 @@ impl FoundLock {
 const NEVER_ENTERED: [&[u8]; 2] = [b"node_modules", b"lost+found"];
 /// Locks that the listing thread reads itself before a second thread is worth its start.
 const ALONE: usize = 256;
+/// Where the kernel's own filesystems are mounted by custom: only there is asked for them.
+const KERNELS_NAMES: &[&[u8]] = &[b"proc", b"sys", b"cgroup", b"pts"];
 /// How much deeper than its depth a walk goes in a state dir that it met on its way.
 const BELOW: usize = 7;
 /// Locks handed over at once.
@@ -221,6 +223,7 @@ impl Walk<'_> {
                 if name.ends_with(b".lock") && is_dir(&entry) {
                     self.look_alike(below, tell);
                 } else if !NEVER_ENTERED.contains(&name)
+                    && !self.is_kernels(&entry)
                     && (!is_dir(&entry) || self.enters(&entry, below))
                     && !self.is_of_another(&entry)
                 {
@@ -243,6 +246,12 @@ impl Walk<'_> {
                         .is_some_and(|inside| leads_to_locks(inside, STATE_PLACES))
         };
         self.spec.enters(below) && in_reach()
+    }
+
+    /// Whether it is one of the kernel's own filesystems, which hold no files: `scan /` meets them.
+    fn is_kernels(&self, entry: &DirEntry) -> bool {
+        let is_named = self.spec.kind == RootKind::Path && KERNELS_NAMES.contains(&entry.file_name().as_bytes());
+        is_named && is_dir(entry) && filesystem_of(entry.path()).is_some_and(|filesystem| filesystem.is_kernels())
     }
 
     /// Whether it is another user's directory in the temp directory, in which OpenClaw takes no
@@ -390,6 +399,11 @@ fn below<'a>(entry: &'a DirEntry, start: &Path) -> &'a Path {
     let path = entry.path().as_os_str().as_bytes();
     let rest = path.strip_prefix(start.as_os_str().as_bytes()).unwrap_or(path);
     Path::new(OsStr::from_bytes(rest.strip_prefix(b"/").unwrap_or(rest)))
+}
+
+fn filesystem_of(path: &Path) -> Option<Filesystem> {
+    let statfs = rustix::fs::statfs(path).ok()?;
+    Some(Filesystem { magic: u64::from_ne_bytes(statfs.f_type.to_ne_bytes()) & 0xFFFF_FFFF })
 }
 
 fn leads_to_directory(entry: &DirEntry) -> bool {

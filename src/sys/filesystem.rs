@@ -29,6 +29,9 @@ const LOCAL: &[(u64, &str)] = &[
     (0xE0F5_E1E2, "erofs"),
 ];
 
+/// Filesystems of the kernel itself, which hold no files: proc, sysfs, cgroup and cgroup2, devpts.
+const KERNELS: &[u64] = &[0x9FA0, 0x6265_6572, 0x0027_E0EB, 0x6367_7270, 0x1CD1];
+
 /// Filesystems that are known to be shared, for their names only. Whatever a FUSE server answers for,
 /// virtiofs too, has the magic of FUSE (`FUSE_SUPER_MAGIC` of fs/fuse/inode.c).
 const SHARED: &[(u64, &str)] = &[
@@ -60,6 +63,12 @@ const SERVED: &[&str] = &[
 ];
 
 impl Filesystem {
+    /// Whether it is one of the kernel's own, in which nobody keeps a lock.
+    #[must_use]
+    pub fn is_kernels(self) -> bool {
+        KERNELS.contains(&self.magic)
+    }
+
     /// Whether only processes of this kernel can reach it.
     #[must_use]
     pub fn is_local(self) -> bool {
