@@ -26,6 +26,17 @@ pub enum Act {
     ListDirectory,
 }
 
+/// What is found and kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kept {
+    /// Locks.
+    Locks,
+    /// Files of kernel locks that nobody holds.
+    Idle,
+    /// What looks like a lock.
+    LookAlikes,
+}
+
 /// Why something could not be looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Cause {
@@ -51,6 +62,32 @@ pub enum Cause {
     NoHeadway {
         /// For how long, in seconds.
         seconds: u64,
+    },
+    /// It was not looked at, since its filesystem, or others of the process that names it, gave no answer.
+    Hopeless,
+    /// More names than are listed.
+    TooManyNames {
+        /// How many are.
+        most: u64,
+    },
+    /// More finds than are kept.
+    TooManyFinds {
+        /// Of what.
+        sort: Kept,
+        /// How many are not.
+        count: u64,
+    },
+    /// A process names more places than are looked at.
+    TooManyPlaces {
+        /// How many are.
+        most: usize,
+    },
+    /// More problems like one that is told.
+    More {
+        /// The first of them.
+        like: Box<Cause>,
+        /// How many.
+        count: usize,
     },
     /// Who runs OpenClaw here is not known, so that their directories are not either.
     WhoRuns(CannotTell),

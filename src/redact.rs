@@ -192,7 +192,12 @@ impl Pseudonyms<'_> {
             | Cause::Root(OpenError::System(_) | OpenError::Authority(_))
             | Cause::Link
             | Cause::NoHeadway { .. }
+            | Cause::Hopeless
+            | Cause::TooManyNames { .. }
+            | Cause::TooManyFinds { .. }
+            | Cause::TooManyPlaces { .. }
             | Cause::HomesTookTooLong => {}
+            Cause::More { like, .. } => self.cause(like),
         }
     }
 

@@ -6,7 +6,7 @@
 use crate::discover::{Named, OpenError, Origin};
 use crate::evidence::{ForeignKernel, InitialBy, Nested, NotSole, VantageWhy};
 use crate::hold::Untold;
-use crate::problem::{Act, Cause, Problem};
+use crate::problem::{Act, Cause, Kept, Problem};
 use crate::process::credentials::NoAuthority;
 use crate::quote::shell_word;
 use crate::release::{ReleaseUnknown, spans};
@@ -196,6 +196,25 @@ impl Problem {
             }
             Cause::Link => "a symbolic link leads to another directory, which was not looked at".to_owned(),
             Cause::NoHeadway { seconds } => format!("no answer from its filesystem for {seconds} s"),
+            Cause::Hopeless => {
+                "not looked at: its filesystem, or others that the same process names, gave no answer".to_owned()
+            }
+            Cause::TooManyNames { most } => format!("it holds more than {most} names; the rest was not listed"),
+            Cause::TooManyFinds { sort, count } => {
+                let sort = match sort {
+                    Kept::Locks => "locks",
+                    Kept::Idle => "files of kernel locks that nobody holds",
+                    Kept::LookAlikes => "directories that look like locks",
+                };
+                format!("from here on {count} more {sort} were found and not kept")
+            }
+            Cause::TooManyPlaces { most } => {
+                format!("it names more than {most} places; the others were not looked at")
+            }
+            Cause::More { like, count } => {
+                let like = Problem { path: self.path.clone(), cause: like.as_ref().clone() };
+                format!("{count} more of this kind, the first of them here: {}", like.cause())
+            }
             Cause::WhoRuns(why @ CannotTell::NotLooked(_)) => {
                 format!("{}, so the directories of running OpenClaw processes are not known", why.sentence())
             }
@@ -221,7 +240,13 @@ impl Problem {
             }
             Cause::Authority { .. } => GIVE_PATHS,
             Cause::Link => "give the directory that it leads to as a PATH of its own",
-            Cause::NoHeadway { .. } => {
+            Cause::TooManyNames { .. } | Cause::TooManyFinds { .. } | Cause::TooManyPlaces { .. } => {
+                "give the directories that matter as PATHs of their own"
+            }
+            Cause::More { like, .. } => {
+                Problem { path: self.path.clone(), cause: like.as_ref().clone() }.next_step()
+            }
+            Cause::NoHeadway { .. } | Cause::Hopeless => {
                 "see whether the server behind that mount is alive; umount -l takes a dead one away"
             }
             Cause::WhoRuns(why) => why.lift(),

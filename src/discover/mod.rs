@@ -4,6 +4,7 @@
 //! their records read, and everything that could not be looked at. Called by [`crate::scan`].
 //! Follows no symbolic link below a root, waits for no dead mount, judges nothing.
 
+mod ceilings;
 mod gather;
 mod led;
 pub mod lock;

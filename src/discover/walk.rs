@@ -108,6 +108,10 @@ pub(super) struct Walk<'a> {
     pub(super) shown: PathBuf,
     /// The root is a state dir, by its name or by what is in it.
     pub(super) is_state_dir: bool,
+    /// Whether as many names were seen as may be.
+    pub(super) is_over: &'a (dyn Fn() -> bool + Sync),
+    /// Whether another mount below a root shows a directory that was looked through: by its path.
+    pub(super) is_repeated: &'a (dyn Fn(&Path) -> bool + Sync),
 }
 
 impl Walk<'_> {
@@ -201,8 +205,14 @@ impl Walk<'_> {
     fn list_from(&self, start: &Path, alive: &dyn Fn(), tell: &dyn Fn(Event), find: &mut dyn FnMut(Find)) {
         // A directory at the last depth is not even opened, so that nobody else's walk has more.
         let more = if self.spec.kind == RootKind::Path { BELOW } else { 0 };
-        let mut entries = WalkDir::new(start).min_depth(1).max_depth(self.spec.depth + more).into_iter();
+        let entries = WalkDir::new(start).min_depth(1).max_depth(self.spec.depth + more);
+        // Else the rest of a directory is kept while another one is looked through.
+        let mut entries = entries.max_open(self.spec.depth + more + 1).into_iter();
         while let Some(entry) = entries.next() {
+            if (self.is_over)() {
+                let cause = Cause::TooManyNames { most: super::ceilings::NAMES };
+                return tell(Event::Problem(Problem { path: self.shown.clone(), cause }));
+            }
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) => {
@@ -213,6 +223,11 @@ impl Walk<'_> {
             };
             let name = entry.file_name().as_bytes();
             let below = below(&entry, start);
+            if is_dir(&entry) && (self.is_repeated)(&self.spec.path.join(below)) {
+                alive();
+                entries.skip_current_dir();
+                continue;
+            }
             if let Some(kind) = self.kind(&entry, below) {
                 find(Find { below: below.to_owned(), kind });
             } else {

@@ -58,8 +58,11 @@ impl Authority {
     pub fn run<T: Send>(&self, work: impl FnOnce(&Taken) -> T + Send) -> Result<T, Errno> {
         let Self::Of(ids) = self else { return Ok(work(&Taken { both: None })) };
         let own = Own::read()?;
-        std::thread::scope(|scope| {
+        // Whoever waits for this thread looks at the one that works.
+        let waited_for = super::bounded::current();
+        let answer = std::thread::scope(|scope| {
             let taken = || {
+                waited_for.iter().for_each(|thread| thread.is_here());
                 ids.take()?;
                 Ok(work(&Taken { both: Some((ids, own)) }))
             };
@@ -67,7 +70,9 @@ impl Authority {
             let thread = thread.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::AGAIN))?;
             // A panic is ours, and was reported by its thread.
             thread.join().unwrap_or(Err(Errno::CANCELED))
-        })
+        });
+        waited_for.iter().for_each(|thread| thread.is_here());
+        answer
     }
 }
 

@@ -100,6 +100,15 @@ pub fn run<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> T + Send +
     }
 }
 
+thread_local! {
+    static CURRENT: std::cell::RefCell<Option<Arc<Thread>>> = const { std::cell::RefCell::new(None) };
+}
+
+/// As what the calling thread is waited for, if it is: for one that goes on with its work.
+pub(crate) fn current() -> Option<Arc<Thread>> {
+    CURRENT.with_borrow(Clone::clone)
+}
+
 /// A thread that may be left behind.
 #[derive(Debug, Default)]
 pub struct Thread {
@@ -122,10 +131,16 @@ impl Thread {
     }
 
     /// Called by the thread when it begins.
-    pub fn begins(&self) {
+    pub fn begins(self: &Arc<Self>) {
+        CURRENT.set(Some(Arc::clone(self)));
+        self.is_here();
+    }
+
+    /// Called by a thread that goes on with its work, or has it back.
+    pub(crate) fn is_here(&self) {
         let id = rustix::thread::gettid().as_raw_nonzero().get();
         self.change(|state| {
-            if *state == State::NotBegun {
+            if matches!(state, State::NotBegun | State::At(_)) {
                 *state = State::At(id);
             }
         });
@@ -168,7 +183,7 @@ pub struct Watch {
     pub waited: Duration,
     looked: Instant,
     /// Its processor time and what it waited for a processor, in nanoseconds.
-    ran: Option<u64>,
+    ran: Option<(i32, u64)>,
 }
 
 impl Default for Watch {
@@ -185,10 +200,11 @@ impl Watch {
         self.looked = Instant::now();
         // One that has not begun waits for a processor.
         let Some(id) = thread.id() else { return };
-        let ran = processor_time(id);
+        let ran = processor_time(id).map(|time| (id, time));
         let busy = match (ran, self.ran) {
-            (Some(now), Some(before)) => Duration::from_nanos(now.saturating_sub(before)),
-            (Some(_), None) => passed,
+            (Some((_, now)), Some((before, then))) if before == id => Duration::from_nanos(now.saturating_sub(then)),
+            // Another thread goes on with the work.
+            (Some(_), _) => passed,
             (None, _) => Duration::ZERO,
         };
         self.ran = ran.or(self.ran);

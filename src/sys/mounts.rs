@@ -94,6 +94,13 @@ impl MountTable {
         self.by_id.get(&id).and_then(|index| self.mounts.get(*index)).cloned()
     }
 
+    /// The mounts that are wanted, without their ids.
+    #[must_use]
+    pub fn only(&self, wanted: &dyn Fn(&Mount) -> bool) -> Self {
+        let mounts = self.mounts.iter().filter(|mount| wanted(mount)).cloned().collect();
+        Self { mounts, by_id: HashMap::new() }
+    }
+
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Mount> {
         self.mounts.iter()
