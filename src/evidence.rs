@@ -148,7 +148,7 @@ pub struct LockFacts {
     /// Whether only this container's processes can have written here.
     pub sole_access: SoleAccess,
     /// Processes that carry the recorded pid, and what could be read of them.
-    pub candidates: Vec<Candidate>,
+    pub candidates: crate::candidates::Candidates,
     /// Living processes that work in the directory that the lock guards.
     pub in_use: InUse,
     /// Whether the kernel says that another program has the lock's own file locked.

@@ -13,6 +13,7 @@
 //!
 //! The command line, the table and the colours live in the binary.
 
+pub mod candidates;
 pub mod discover;
 pub mod evidence;
 pub mod explain;

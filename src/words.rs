@@ -243,9 +243,7 @@ impl Problem {
             Cause::TooManyNames { .. } | Cause::TooManyFinds { .. } | Cause::TooManyPlaces { .. } => {
                 "give the directories that matter as PATHs of their own"
             }
-            Cause::More { like, .. } => {
-                Problem { path: self.path.clone(), cause: like.as_ref().clone() }.next_step()
-            }
+            Cause::More { like, .. } => Problem { path: self.path.clone(), cause: like.as_ref().clone() }.next_step(),
             Cause::NoHeadway { .. } | Cause::Hopeless => {
                 "see whether the server behind that mount is alive; umount -l takes a dead one away"
             }

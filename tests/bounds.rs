@@ -5,6 +5,8 @@
 
 #[path = "bounds/ends.rs"]
 mod ends;
+#[path = "bounds/memory.rs"]
+mod memory;
 #[path = "bounds/server.rs"]
 mod server;
 mod support;

@@ -197,7 +197,7 @@ fn lock_facts() -> impl Strategy<Value = LockFacts> {
                 } else {
                     SoleAccess::No(NotSole::MountUnknown)
                 },
-                candidates,
+                candidates: candidates.into(),
                 in_use: InUse {
                     by: worked_in.then(|| Worker { pid: 9, program: "npm".to_owned() }).into_iter().collect(),
                     unknown,
@@ -651,7 +651,8 @@ proptest! {
         facts.lock.record = Record::Owner(Owner { pid: PID, start_ticks: Some(TICKS), created_at });
         let life = if twin.life == Life::Dead { Life::Alive } else { twin.life };
         let twin = Candidate { life, start_ticks: vec![OTHER_TICKS, TICKS], ..twin };
-        facts.lock.candidates.insert(at.index(facts.lock.candidates.len() + 1), twin);
+        let at = at.index(facts.lock.candidates.len() + 1);
+        facts.lock.candidates.insert(at, twin);
         let verdict = facts.judge();
         prop_assert!(!verdict.proof());
         if facts.view.source != ProcSource::Unreadable {

@@ -12,17 +12,17 @@
 //! What a thread finds it leaves in a queue, and wakes nobody: a wake for each of ten thousand
 //! locks costs as much as reading them.
 
+use super::ceilings::{Finds, NAMES, Problems};
 use super::root::{OpenError, RootKind, RootSpec};
 use super::walk::{Event, FoundLock, Walk, problem};
 use super::{Idle, LookAlike, Origin, places};
 use crate::problem::{Act, Cause, Kept, Problem};
-use crate::sys::bounded::{self, Thread, Watch};
-use crate::sys::mounts::{Mount, MountTable};
-use super::ceilings::{Finds, NAMES, Problems};
 use crate::process::proc_dir::ProcDir;
 use crate::record::Record;
 use crate::sys::authority::Authority;
+use crate::sys::bounded::{self, Thread, Watch};
 use crate::sys::filesystem::Filesystem;
+use crate::sys::mounts::{Mount, MountTable};
 use crate::sys::tree::{Dir, Meta};
 use rustix::io::Errno;
 use std::borrow::Cow;
@@ -317,7 +317,9 @@ impl Collector {
                 walk_root(&shared, root);
                 // Told as one, so that the run does not look finished in between.
                 let next = shared.claim_next();
-                shared.tell([Message::Done(root)].into_iter().chain(next.map(|next| Message::Started(next, Arc::clone(&its)))));
+                shared.tell(
+                    [Message::Done(root)].into_iter().chain(next.map(|next| Message::Started(next, Arc::clone(&its)))),
+                );
                 let Some(next) = next else { break };
                 root = next;
             }

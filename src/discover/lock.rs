@@ -14,17 +14,22 @@ use crate::units::EpochMs;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
+use std::collections::hash_map::RandomState;
 use std::ffi::{OsStr, OsString};
+use std::hash::BuildHasher;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::LazyLock;
 
 /// What one look at a lock showed.
 #[derive(Debug, Clone)]
 pub struct LockReading {
     /// What the record says.
     pub record: Record,
-    /// The record's bytes, as far as they were read.
+    /// The record's bytes; of a list of locks the first [`KEPT_BYTES`].
     pub raw: Vec<u8>,
+    /// All bytes of the record, by number and by a sum that only this process can make.
+    pub whole: (usize, u64),
     /// File times.
     pub times: LockTimes,
     /// The newest change that the kernel stamped on lock or record.
@@ -40,12 +45,35 @@ pub struct LockReading {
     pub coordinator: KernelHold,
 }
 
+/// What a list of locks keeps of a record: far more than a release writes.
+pub const KEPT_BYTES: usize = 4096;
+/// And of one that names nobody.
+pub const KEPT_OF_NOBODY: usize = 1024;
+
+/// A keyed sum: who chooses the bytes cannot choose it.
+fn sum(bytes: &[u8]) -> u64 {
+    static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    KEYS.hash_one(bytes)
+}
+
 impl LockReading {
+    /// Keeps no more of the record than a list of locks shows.
+    #[must_use]
+    pub(crate) fn shortened(mut self) -> Self {
+        // In a piece of its own: what is left of a shrunken one lies between others, of use to none.
+        let kept = if self.record.owner().is_some() { KEPT_BYTES } else { KEPT_OF_NOBODY };
+        if self.raw.len() > kept {
+            self.raw = self.raw.get(..kept).map(<[u8]>::to_vec).unwrap_or_default();
+        }
+        self
+    }
+
     /// A lock without a record to read.
     fn bare(record: Record, meta: Meta) -> Self {
         Self {
             record,
             raw: Vec::new(),
+            whole: (0, sum(&[])),
             times: LockTimes { lock_modified: meta.modified, ..LockTimes::default() },
             changed: meta.changed,
             meta,
@@ -70,6 +98,7 @@ impl LockReading {
                 if file.links > 1 {
                     Record::Hostile(Hostility::RecordHardLinked)
                 } else {
+                    self.whole = (bytes.len(), sum(&bytes));
                     self.raw = bytes;
                     family.parse(&self.raw)
                 }

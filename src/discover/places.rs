@@ -18,6 +18,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+/// Entries of one list that are looked at, and mounts of one process.
+pub const MOST: usize = 32;
 const STAGE_NAME: &str = "plugin-runtime-deps";
 const STATE_NAMES: &[&str] = &[".openclaw", ".clawdbot", ".moltbot", ".moldbot"];
 const PROFILE_PREFIX: &[u8] = b".openclaw-";
@@ -57,6 +59,18 @@ impl Environment {
         (!value.is_empty() && value != b"undefined" && value != b"null").then_some(value)
     }
 
+    /// The entries of a list that are not blank.
+    fn list(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        let entries = self.get(name).into_iter().flat_map(|value| value.split(|byte| *byte == b':'));
+        entries.filter(|entry| !entry.trim_ascii().is_empty())
+    }
+
+    /// Whether a list of it has more entries than are looked at.
+    #[must_use]
+    pub fn names_too_many(&self) -> bool {
+        ["OPENCLAW_PLUGIN_STAGE_DIR", "STATE_DIRECTORY"].iter().any(|name| self.list(name).nth(MOST).is_some())
+    }
+
     /// The home directory that OpenClaw would use.
     #[must_use]
     pub fn home(&self) -> Option<PathBuf> {
@@ -81,12 +95,10 @@ impl Environment {
         let mut roots = Vec::new();
         let origin = |named| Origin { named, process };
         let place = |kind, path: PathBuf, name| RootSpec::place(kind, path, origin(Named::Variable(name)));
-        let list = |name| self.get(name).into_iter().flat_map(|value| value.split(|byte| *byte == b':'));
-        let blank = |entry: &&[u8]| !entry.trim_ascii().is_empty();
-        for entry in list("OPENCLAW_PLUGIN_STAGE_DIR").filter(blank) {
+        for entry in self.list("OPENCLAW_PLUGIN_STAGE_DIR").take(MOST) {
             roots.push(place(Stage, expand(entry.trim_ascii(), home.as_deref()), "OPENCLAW_PLUGIN_STAGE_DIR"));
         }
-        for entry in list("STATE_DIRECTORY").filter(blank) {
+        for entry in self.list("STATE_DIRECTORY").take(MOST) {
             roots.push(place(Stage, path(entry.trim_ascii()).join(STAGE_NAME), "STATE_DIRECTORY"));
         }
         let mut add_state = |dir: PathBuf, named| roots.extend(state_dir(dir, origin(named)));
@@ -178,6 +190,13 @@ pub fn package_places(home: Option<&Path>) -> Vec<PathBuf> {
     system.chain(own).collect()
 }
 
+/// Whether a running OpenClaw names more places than are looked at.
+#[must_use]
+pub fn names_too_many(process: &Running) -> bool {
+    let pairs = process.environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+    process.mount_points.len() > MOST || Environment::new(pairs).names_too_many()
+}
+
 /// The places that a running OpenClaw uses, reached through its own root directory.
 #[must_use]
 pub fn of_running(process: &Running) -> Vec<RootSpec> {
@@ -186,7 +205,7 @@ pub fn of_running(process: &Running) -> Vec<RootSpec> {
     let via = (!process.same_mounts).then_some(process.pid);
     let pairs = process.environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
     let mut roots = Environment::new(pairs).roots(Some(process.pid));
-    for point in &process.mount_points {
+    for point in process.mount_points.iter().take(MOST) {
         let mount = of(Named::Mount);
         if point.file_name() == Some(OsStr::new(STAGE_NAME)) {
             roots.push(RootSpec::place(Stage, point.clone(), mount));

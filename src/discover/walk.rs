@@ -354,7 +354,7 @@ impl Walk<'_> {
     ) -> FoundLock {
         let Kind { family, form, .. } = kind;
         let surely_openclaws = self.spec.is_unmistakable(kind, below.file_name().unwrap_or_default());
-        let (root, below) = (self.index, below.to_owned());
+        let (root, below, reading) = (self.index, below.to_owned(), reading.shortened());
         FoundLock { root, below, family, form, surely_openclaws, reading, guarded, filesystem, crossing }
     }
 

@@ -109,7 +109,7 @@ impl Removal<'_> {
         }
         // A bare directory's owner touches it; one with a record changes with its content.
         let touched = self.lock.form == Form::EmptyDirectory && now.times.lock_modified != judged.times.lock_modified;
-        let same = now.raw == judged.raw
+        let same = now.whole == judged.whole
             && now.record == judged.record
             && now.record_inode == judged.record_inode
             && now.times.record_modified == judged.times.record_modified;

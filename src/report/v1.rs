@@ -4,6 +4,7 @@
 //! argv, no environment and no data of others.
 
 use super::bytes::{self, hex_if_not_text};
+use crate::discover::lock::{KEPT_BYTES, KEPT_OF_NOBODY};
 use crate::discover::{Origin, RootKind, RootReport};
 use crate::evidence::{Candidate, Life, ProcSource, Reach, Reaches, Role, SoleAccess, TimeNamespace, Vantage};
 use crate::explain;
@@ -14,13 +15,12 @@ use crate::scan::{Blocks, JudgedLock, Scan};
 use crate::units::{EpochMs, StartTicks};
 use crate::verdict::{Classification, Leaning, Reason};
 use serde::{Serialize, Serializer};
+use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// The schema of a scan.
 pub const SCAN_SCHEMA: &str = "openclaw-doctor/scan/v1";
-/// Bytes of a record that are shown.
-const RAW_LIMIT: usize = 4096;
 
 /// The whole report.
 #[derive(Debug, Serialize)]
@@ -53,7 +53,7 @@ impl<'a> Head<'a> {
                 assume_single_writer: scan.view.assume_single_writer,
                 families: scan.view.scope.families.clone(),
             },
-            roots: scan.listed_roots().map(|root| Root::new(root, &scan.problems)).collect(),
+            roots: roots(scan),
         }
     }
 }
@@ -127,6 +127,9 @@ pub(super) struct Lock<'a> {
     left_to_openclaw: Option<LeftReport>,
     owner: OwnerReport,
     sightings: Vec<Sighting<'a>>,
+    /// How many more there are.
+    #[serde(skip_serializing_if = "is_zero")]
+    sightings_omitted: usize,
     kernel_holders: Vec<Sighting<'a>>,
     evidence: Evidence<'a>,
     times: Times,
@@ -325,7 +328,7 @@ impl<'a> Host<'a> {
 }
 
 impl Root {
-    fn new(root: &RootReport, problems: &[Problem]) -> Self {
+    fn new(root: &RootReport, problem: Option<&&Problem>) -> Self {
         Self {
             path: text(&root.path),
             path_hex: hex(&root.path),
@@ -335,9 +338,38 @@ impl Root {
             filesystem: root.filesystem.map(crate::sys::filesystem::Filesystem::name),
             device: root.meta.map(|meta| format!("{}:{}", meta.device.0, meta.device.1)),
             inode: root.meta.map(|meta| meta.inode),
-            error: problems.iter().find(|problem| problem.path == root.path).map(Problem::cause),
+            error: problem.map(|problem| problem.cause()),
         }
     }
+}
+
+/// Processes of one lock that are shown.
+const SIGHTINGS: usize = 8;
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+/// The owner first where there are too many.
+fn sightings(lock: &JudgedLock) -> Vec<Sighting<'_>> {
+    let all = lock.facts.candidates.iter();
+    if all.len() <= SIGHTINGS {
+        return all.map(|candidate| Sighting::new(candidate, lock)).collect();
+    }
+    let owner = explain::holder(&lock.facts, &lock.verdict).map(|owner| owner.pid);
+    let (first, others): (Vec<_>, Vec<_>) = all.partition(|candidate| Some(candidate.pid) == owner);
+    let shown = first.into_iter().chain(others).take(SIGHTINGS);
+    shown.map(|candidate| Sighting::new(candidate, lock)).collect()
+}
+
+/// The roots, each with the first problem of its path.
+fn roots(scan: &Scan) -> Vec<Root> {
+    let mut first: HashMap<&Path, &Problem> = HashMap::new();
+    for problem in &scan.problems {
+        first.entry(&problem.path).or_insert(problem);
+    }
+    scan.listed_roots().map(|root| Root::new(root, first.get(root.path.as_path()))).collect()
 }
 
 impl<'a> Lock<'a> {
@@ -345,7 +377,8 @@ impl<'a> Lock<'a> {
         let record = &lock.facts.record;
         let owner = record.owner();
         let raw = &lock.found.reading.raw;
-        let shown = raw.get(..RAW_LIMIT).unwrap_or(raw);
+        let is_cut = [KEPT_BYTES, KEPT_OF_NOBODY].contains(&raw.len());
+        let (shown, whole) = (raw.get(..KEPT_BYTES).unwrap_or(raw), lock.found.reading.whole.0);
         Self {
             id: &lock.id,
             path_hex: hex(&lock.path),
@@ -367,9 +400,10 @@ impl<'a> Lock<'a> {
                 created_at_ms: record.created_at(),
                 raw: (!raw.is_empty()).then(|| bytes::text(shown)),
                 raw_hex: hex_if_not_text(shown),
-                raw_cut_from: (shown.len() < raw.len()).then_some(raw.len()),
+                raw_cut_from: (is_cut && whole > shown.len()).then_some(whole),
             },
-            sightings: lock.facts.candidates.iter().map(|candidate| Sighting::new(candidate, lock)).collect(),
+            sightings: sightings(lock),
+            sightings_omitted: lock.facts.candidates.len().saturating_sub(SIGHTINGS),
             kernel_holders: explain::kernel_holders(&lock.facts).iter().map(|one| Sighting::new(one, lock)).collect(),
             evidence: Evidence::new(lock, scan),
             times: Times {

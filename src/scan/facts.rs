@@ -5,6 +5,7 @@ use super::signs::Signs;
 use super::sole;
 use super::world::{LOOK_LIMIT, World};
 use super::{Blocks, Releases, label};
+use crate::candidates::Candidates;
 use crate::discover::{FoundLock, RootReport};
 use crate::evidence::{
     Candidate, ForeignKernel, InUse, Life, LockFacts, NotSole, OwnView, ProcSource, Reach, SoleAccess, Synchroniser,
@@ -34,11 +35,16 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
+/// Lists of one pid with which a new one is compared.
+const COMPARED: usize = 8;
+
 /// Collects the facts of locks, reading each process once.
 pub(super) struct Gatherer<'a> {
     world: &'a World,
     now: ClockReading,
     candidates: HashMap<u32, Vec<Candidate>>,
+    /// The lists that locks have, by the recorded pid.
+    shared: HashMap<u32, Vec<Candidates>>,
     own_views: HashMap<u32, OwnView>,
     signs: Signs,
     workplaces: HashMap<u32, Workplaces>,
@@ -59,6 +65,7 @@ impl<'a> Gatherer<'a> {
             world,
             now,
             candidates: HashMap::new(),
+            shared: HashMap::new(),
             own_views: HashMap::new(),
             signs: Signs::default(),
             workplaces: HashMap::new(),
@@ -123,7 +130,7 @@ impl<'a> Gatherer<'a> {
                 Vantage::Namespace => self.sole_access(found),
                 _ => SoleAccess::No(NotSole::NotInNamespace(view.seen.clone())),
             },
-            candidates,
+            candidates: self.shared(owner.map(|owner| owner.pid), candidates),
             in_use: InUse::default(),
             kernel_lock,
             coordinator: reading.coordinator,
@@ -136,6 +143,17 @@ impl<'a> Gatherer<'a> {
     /// Where the lock lies, if its filesystem is a plain one of our own mount table.
     fn place(&self, found: &FoundLock, real_path: Option<&Path>) -> Option<Place> {
         Place::of(real_path?, &found.reading.meta, self.world.mounts.as_ref()?)
+    }
+
+    /// The same list for all locks of which it says the same.
+    fn shared(&mut self, pid: Option<u32>, candidates: Vec<Candidate>) -> Candidates {
+        let (Some(pid), false) = (pid, candidates.is_empty()) else { return candidates.into() };
+        let known = self.shared.entry(pid).or_default();
+        if let Some(same) = known.iter().rev().take(COMPARED).find(|known| ***known == candidates) {
+            return same.clone();
+        }
+        known.push(candidates.into());
+        known.last().cloned().unwrap_or_default()
     }
 
     fn candidates(&mut self, pid: u32) -> Vec<Candidate> {

@@ -175,6 +175,10 @@ impl World {
         let environment = own_environment(request);
         let relative = |root: &RootSpec| std::path::absolute(&root.path).unwrap_or_else(|_| root.path.clone());
         specs.extend(environment.roots(None).into_iter().map(|root| RootSpec { path: relative(&root), ..root }));
+        if environment.names_too_many() {
+            let path = request.scope.proc.join("self");
+            problems.push(Problem { path, cause: Cause::TooManyPlaces { most: places::MOST } });
+        }
         let (home, sudo_uid, all_users) = (environment.home(), environment.sudo_uid(), request.scope.all_users);
         let listing = bounded::run(LOOK_LIMIT, move || look_around(home, sudo_uid, all_users));
         let Some((listed, installed)) = listing else {
@@ -188,6 +192,12 @@ impl World {
                 problems.push(Problem {
                     path: request.scope.proc.join(process.pid.to_string()),
                     cause: Cause::Authority { program: process.program.clone(), why },
+                });
+            }
+            if places::names_too_many(process) {
+                problems.push(Problem {
+                    path: request.scope.proc.join(process.pid.to_string()),
+                    cause: Cause::TooManyPlaces { most: places::MOST },
                 });
             }
             specs.extend(places::of_running(process));

@@ -50,7 +50,7 @@ pub fn lock(record: Record) -> Facts {
             times: LockTimes { lock_modified: Some(TAKEN), record_modified: record_time, record_born: record_time },
             reach: Reach::ThisKernel,
             sole_access: SoleAccess::No(NotSole::Mount { point: "/data".into(), filesystem: "ext4".to_owned() }),
-            candidates: Vec::new(),
+            candidates: Vec::new().into(),
             in_use: InUse::default(),
             kernel_lock: KernelHold::Free,
             coordinator: KernelHold::Free,

@@ -465,7 +465,7 @@ pub fn judged(family: &Family, reading: &LockReading, candidates: Vec<Candidate>
         times: reading.times,
         reach: Reach::ThisKernel,
         sole_access: SoleAccess::No(NotSole::MountUnknown),
-        candidates,
+        candidates: candidates.into(),
         in_use: InUse::default(),
         kernel_lock: KernelHold::Free,
         coordinator: KernelHold::Free,

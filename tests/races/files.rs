@@ -590,7 +590,7 @@ fn judge_with(family: &'static Family, reading: &LockReading, candidates: Vec<Ca
         times: reading.times,
         reach: Reach::ThisKernel,
         sole_access: SoleAccess::No(NotSole::MountUnknown),
-        candidates,
+        candidates: candidates.into(),
         in_use: InUse::default(),
         kernel_lock: reading.kernel_lock,
         coordinator: KernelHold::Free,
