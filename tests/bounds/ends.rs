@@ -2,7 +2,7 @@
 
 use super::server::{Lines, Server, ended, in_time, wait};
 use super::support::machine::{VOUCHED, is_own_machine, moved_to_own_machine};
-use super::support::{DEPS, Living, Stage, command, dead_pid, lab_required, record};
+use super::support::{DEPS, Living, Stage, command, dead_pid, gateway, lab_required, record};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 use std::os::unix::process::CommandExt;
@@ -52,6 +52,29 @@ fn no_command_is_held_by_a_filesystem_that_never_answers() {
     });
     server.go_on();
     assert!(lock(0).join("owner.json").exists());
+}
+
+/// What a running OpenClaw uses is looked at for every lock that it might heal, on any PATH.
+#[test]
+fn the_dead_mount_of_a_running_openclaw_holds_no_scan_of_another_place() {
+    if moved_to_own_machine() {
+        return;
+    }
+    let Some(server) = Server::new(1) else { return };
+    let stage = Stage::new();
+    let state = server.outer(0).join("state");
+    let _gateway = gateway(stage.path(), "2026.9.6", &state);
+    let place = stage.path().join("place");
+    std::fs::create_dir(&place).unwrap();
+    std::fs::write(place.join("openclaw.json"), "{}").unwrap();
+    let held = place.join("openclaw.json.lock");
+    std::fs::write(&held, record(dead_pid(), Some(7))).unwrap();
+    server.stop();
+    for command in [&["scan", "--json"][..], &["repair", "--yes", "--json"]] {
+        let answer = in_time(command.iter().map(AsRef::as_ref).chain([VOUCHED.as_ref(), place.as_os_str()]));
+        assert_eq!(answer.lock_at("openclaw.json.lock")["classification"], "stale-dead-pid", "{}", answer.out());
+        assert!(held.exists(), "whether a running OpenClaw uses the place was not known: {}", answer.out());
+    }
 }
 
 /// A mount that dies when the plan is made: the run ends at the second signal, and tells what it did.
