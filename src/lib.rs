@@ -2,7 +2,7 @@
 //! is provably dead.
 //!
 //! Layers, each using only those before it and its own:
-//! 1. [`units`], [`release`], [`record`], [`stand_in`], [`scope`], [`hold`], [`evidence`], [`who`], [`problem`], [`family`]: values;
+//! 1. [`units`], [`release`], [`record`], [`stand_in`], [`scope`], [`hold`], [`evidence`], [`candidates`], [`who`], [`problem`], [`family`]: values;
 //!    [`quote`]: text made safe to show;
 //! 2. [`ticks`], [`verdict`], [`restraint`], [`explain`]: pure functions of them;
 //! 3. [`sys`], [`process`], [`discover`]: the edges, which read the machine;
