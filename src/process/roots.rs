@@ -14,7 +14,7 @@ use super::table::Entry;
 use crate::evidence::{Life, Role, VantageWhy};
 use crate::sys::authority::{Authority, Ids};
 use crate::sys::each::each;
-use crate::sys::mounts::MountTable;
+use crate::sys::mounts::Mount;
 use crate::units::ClockReading;
 use crate::who::{NotLooked, Unknown, What, WhyUnknown};
 use rustix::io::Errno;
@@ -235,13 +235,9 @@ fn describe(proc: &ProcDir, dir: &ProcessDir, pid: u32, program: &str, ids: &Ids
 }
 
 fn mount_points(dir: &ProcessDir) -> Result<Vec<PathBuf>, WhyUnknown> {
-    let mounts = dir.read("mountinfo").map_err(|errno| WhyUnknown::Unread(What::Mounts, errno))?;
-    let mounts = MountTable::new(&mounts);
-    let points = ["openclaw", "plugin-runtime-deps"].iter().flat_map(|word| mounts.matching(word));
-    let mut points: Vec<PathBuf> = points
-        .map(|mount| mount.mount_point)
-        .filter(|point| point.components().any(|part| names_openclaw(part.as_os_str())))
-        .collect();
+    let is_openclaws = |mount: &Mount| mount.mount_point.components().any(|part| names_openclaw(part.as_os_str()));
+    let mounts = dir.mounts(&is_openclaws).map_err(|errno| WhyUnknown::Unread(What::Mounts, errno))?;
+    let mut points: Vec<PathBuf> = mounts.iter().map(|mount| mount.mount_point.clone()).collect();
     points.sort();
     points.dedup();
     Ok(points)

@@ -112,6 +112,13 @@ impl World {
             self.who = WhoRuns { known: Vec::new(), unknown: Vec::new(), not_looked };
             return;
         };
+        // What lies in another mount namespace may have a server. One that may not be told may not be
+        // entered either.
+        let own = proc.link("self/ns/mnt").ok();
+        let elsewhere = |pid: u32| proc.link(&format!("{pid}/ns/mnt")).is_ok_and(|theirs| Some(theirs) != own);
+        if sweep.entries.iter().any(|entry| entry.may_be_runtime && elsewhere(entry.pid)) {
+            bounded::at_risk();
+        }
         let hidden = (self.sight.vantage == Vantage::Restricted).then(|| self.sight.seen.clone());
         self.who = roots::look(proc, &sweep.entries, self.reader, clock::read(), hidden);
         self.places = restrain::places(self.proc.as_ref(), &self.who.known);
