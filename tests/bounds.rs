@@ -5,6 +5,8 @@
 
 #[path = "bounds/ends.rs"]
 mod ends;
+#[path = "bounds/faults.rs"]
+mod faults;
 #[path = "bounds/memory.rs"]
 mod memory;
 #[path = "bounds/server.rs"]
