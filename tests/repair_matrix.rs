@@ -518,10 +518,10 @@ fn a_session_lock_is_left_where_its_turn_will_be_taken_up_and_only_there() {
     if moved_to_own_machine() {
         return;
     }
-    let (own, stage, elsewhere, package) = (Doctor::own(), open_dir(), open_dir(), open_dir());
+    let (own, stage, package) = (Doctor::own(), open_dir(), open_dir());
     let seat = Seat { doctor: &own, owner: None, base: stage.path(), seen: stage.path(), flags: &[VOUCHED] };
     let dead = || Case::of(Row::Proof, "dead", Says::Owner(dead_pid(), Some(7)));
-    let known = |release: &str| running(release, elsewhere.path(), &package.path().join(release));
+    let known = |release: &str| running(release, stage.path(), &package.path().join(release));
     for (releases, recovers) in [
         (&["2026.4.25"][..], true),
         (&["2026.7.2-beta.7"], true),
