@@ -163,6 +163,38 @@ pub struct LockFacts {
     /// A program here that copies files between this place, or one of the same user, and another
     /// machine.
     pub synchroniser: Option<Synchroniser>,
+    /// Whether somebody has the database of the lock's state dir open.
+    pub database: DatabaseUse<Option<Worker>>,
+    /// Whoever holds this lock has it open all the while, but for the first minutes.
+    pub owner_keeps_database: bool,
+}
+
+/// Whether a process of this kernel has a state dir's database open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabaseUse<Holder> {
+    /// One has, and which, if the kernel says so.
+    Held(Holder),
+    /// None has, and one had since the lock was taken: at this moment at the earliest.
+    Free(EpochMs),
+    /// One may.
+    CannotTell(DatabaseUnknown),
+}
+
+/// Why it cannot be told whether somebody has a state dir's database open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DatabaseUnknown {
+    /// No release that makes such a lock is known to keep it open.
+    NotAsked,
+    /// The lock does not stand in a state dir, or parts of that lie on other mounts.
+    NoStateDir,
+    /// There is none, or it was closed in order.
+    NoDatabase,
+    /// It may not be opened, or the kernel does not say.
+    Unreadable,
+    /// The filesystem does not show the locks of all who use it.
+    Filesystem,
+    /// Nobody has opened it since the lock was taken: its owner may use another.
+    NotUsedSince,
 }
 
 /// A program that copies files between machines.

@@ -3,8 +3,8 @@
 //! In: facts and a verdict. Out: text. Pure; the caller prints, colours and sanitises.
 
 use crate::evidence::{
-    Candidate, Copied, Halted, Life, LockFacts, NotAsked, NotComparable, OwnView, Reach, SoleAccess, Synchroniser,
-    Vantage, View,
+    Candidate, Copied, DatabaseUse, Halted, Life, LockFacts, NotAsked, NotComparable, OwnView, Reach, SoleAccess,
+    Synchroniser, Vantage, View,
 };
 use crate::family::{Family, Removal};
 use crate::hold::KernelHold;
@@ -19,6 +19,18 @@ use std::fmt;
 /// One sentence that says why, with the numbers that decided.
 #[must_use]
 pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
+    let why = reason_in_words(lock, verdict, view);
+    let lives = match &lock.database {
+        DatabaseUse::Held(holder) if matches!(verdict.standing, Standing::Leaning(_)) => {
+            let holder = holder.as_ref().map(|holder| format!(": {} (pid {})", holder.program, holder.pid));
+            format!("; a process has the database of its state dir open{}", holder.unwrap_or_default())
+        }
+        DatabaseUse::Held(_) | DatabaseUse::Free(_) | DatabaseUse::CannotTell(_) => String::new(),
+    };
+    format!("{why}{lives}")
+}
+
+fn reason_in_words(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
     let owner = lock.record.owner();
     let pid = owner.map_or(0, |owner| owner.pid);
     let carrier = || carriers(&deciding(verdict.reason, lock));
@@ -120,6 +132,10 @@ pub fn sentence(lock: &LockFacts, verdict: &Verdict, view: &View) -> String {
             }
             Reach::ThisKernel => proc,
         },
+        Reason::DatabaseNotOpen => format!(
+            "{} in what this run can see; and no process of this kernel has the database of its state dir open, which the owner of such a lock keeps open",
+            here(&proc, lock, verdict.reason)
+        ),
         Reason::CopiedRecord => {
             let what = match lock.times.copied() {
                 Copied::Yes => "the record was copied here, from another machine or out of a backup",

@@ -12,7 +12,7 @@ mod names;
 pub use key::{Key, MIN_KEY_BYTES};
 
 use crate::discover::OpenError;
-use crate::evidence::{ForeignKernel, LockFacts, Nested, NotSole, Reach, SoleAccess, VantageWhy};
+use crate::evidence::{DatabaseUse, ForeignKernel, LockFacts, Nested, NotSole, Reach, SoleAccess, VantageWhy};
 use crate::problem::Cause;
 use crate::record::Record;
 use crate::release::ReleaseUnknown;
@@ -169,7 +169,11 @@ impl Pseudonyms<'_> {
             // Docker's default for the container's host name.
             candidate.container = candidate.container.as_ref().map(|id| self.of("container", id.as_bytes()));
         }
-        for worker in &mut facts.in_use.by {
+        let holder = match &mut facts.database {
+            DatabaseUse::Held(holder) => holder.as_mut(),
+            DatabaseUse::Free(_) | DatabaseUse::CannotTell(_) => None,
+        };
+        for worker in facts.in_use.by.iter_mut().chain(holder) {
             worker.program = self.program(&worker.program);
         }
         if let Reach::OtherKernelPossible(why) = &mut facts.reach {

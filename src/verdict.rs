@@ -5,7 +5,8 @@
 //! exactly one class. [`Proof`] can be made nowhere else.
 
 use crate::evidence::{
-    Candidate, Copied, Life, LockFacts, LockTimes, ProcSource, Reach, Reaches, Role, TimeNamespace, Vantage, View,
+    Candidate, Copied, DatabaseUse, Life, LockFacts, LockTimes, ProcSource, Reach, Reaches, Role, TimeNamespace,
+    Vantage, View,
 };
 use crate::family::Family;
 use crate::hold::KernelHold;
@@ -18,6 +19,9 @@ use serde::Serialize;
 const CONTRADICTION_MS: i64 = 60_000;
 /// How much later than the record a process must have started to lean towards "not the owner".
 const LATER_START_MS: i64 = 30_000;
+
+/// How old a lock must be when a database was used for its owner, who keeps it open, to have opened it.
+const SETTLED_MS: i64 = 600_000;
 
 /// What /proc shows of the recorded owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -144,6 +148,7 @@ pub enum Reason {
     CoordinatorHeld,
     CopiedRecord,
     CarrierCannotReach,
+    DatabaseNotOpen,
 }
 
 impl Reason {
@@ -197,6 +202,7 @@ impl Reason {
         Self::CoordinatorHeld,
         Self::CopiedRecord,
         Self::CarrierCannotReach,
+        Self::DatabaseNotOpen,
     ];
 }
 
@@ -275,7 +281,7 @@ impl Verdict {
 /// away is applied.
 #[must_use]
 pub fn judge(family: &Family, lock: &LockFacts, view: &View) -> Verdict {
-    let verdict = withdraw(by_rows(family, lock, view), lock, view);
+    let verdict = by_its_database(withdraw(by_rows(family, lock, view), lock, view), lock, view);
     if matches!(verdict.standing, Standing::Held) {
         return verdict;
     }
@@ -522,6 +528,29 @@ fn withdraw(verdict: Verdict, lock: &LockFacts, view: &View) -> Verdict {
         (true, ..) => came_from_elsewhere(verdict, lock),
         (false, ..) => verdict,
     }
+}
+
+/// An owner out of sight shows on the volume, if it keeps a database open there that nobody of this
+/// kernel has open any more. It leans, and proves nothing.
+fn by_its_database(verdict: Verdict, lock: &LockFacts, view: &View) -> Verdict {
+    let by_this_kernel = matches!(
+        verdict.reason,
+        Reason::SharedVolume
+            | Reason::RestartedContainer
+            | Reason::CarrierNotJavascript
+            | Reason::CarrierStartedLater
+            | Reason::CarrierCannotReach
+    );
+    let out_of_sight = verdict.leaning() == Some(Leaning::OutOfSight) && view.vantage != Vantage::Restricted;
+    let DatabaseUse::Free(used) = lock.database else { return verdict };
+    // The lock is taken before the database is opened, and migrations come between.
+    let settled = |moment: Option<EpochMs>| moment.is_some_and(|moment| used.since_ms(moment) >= SETTLED_MS);
+    let outlived = settled(lock.record.created_at()) && settled(last_sign(lock));
+    if by_this_kernel && out_of_sight && lock.owner_keeps_database && outlived {
+        let reason = Reason::DatabaseNotOpen;
+        return Verdict::leans(verdict.row, verdict.classification, reason, Leaning::LikelyStale);
+    }
+    verdict
 }
 
 /// A record that was copied here names a process of another machine or boot. Where a program still

@@ -12,6 +12,7 @@ mod support;
 mod lab {
     mod alive;
     mod container;
+    mod database;
     mod dead;
     mod discovery;
     mod elsewhere;

@@ -8,9 +8,9 @@ mod facts;
 
 use facts::{Facts, NOW, OTHER_TICKS, PID, TICKS};
 use openclaw_doctor::evidence::{
-    Candidate, Copied, ForeignKernel, Halted, InUse, Life, LockFacts, LockTimes, NotAsked, NotComparable, NotSole,
-    OwnView, ProcSource, Reach, Reaches, Role, RouteUnknown, SoleAccess, Synchroniser, TimeNamespace, Vantage,
-    VantageWhy, View, Worker,
+    Candidate, Copied, DatabaseUnknown, DatabaseUse, ForeignKernel, Halted, InUse, Life, LockFacts, LockTimes,
+    NotAsked, NotComparable, NotSole, OwnView, ProcSource, Reach, Reaches, Role, RouteUnknown, SoleAccess,
+    Synchroniser, TimeNamespace, Vantage, VantageWhy, View, Worker,
 };
 use openclaw_doctor::family::FAMILIES;
 use openclaw_doctor::hold::{KernelHold, Untold};
@@ -164,6 +164,11 @@ fn candidate() -> impl Strategy<Value = Candidate> {
         )
 }
 
+fn database_uses() -> Vec<DatabaseUse<Option<Worker>>> {
+    let unknown = DatabaseUse::CannotTell(DatabaseUnknown::Unreadable);
+    vec![DatabaseUse::Free(NOW), DatabaseUse::Free(EpochMs(0)), DatabaseUse::Held(None), unknown]
+}
+
 fn lock_facts() -> impl Strategy<Value = LockFacts> {
     (
         record(),
@@ -174,8 +179,9 @@ fn lock_facts() -> impl Strategy<Value = LockFacts> {
         prop::bool::weighted(0.15),
         0..3_usize,
         (hold(), hold(), prop::bool::weighted(0.8), prop::bool::weighted(0.1)),
+        (any::<bool>(), prop::sample::select(database_uses())),
     )
-        .prop_map(|(record, times, foreign, own_layer, candidates, worked_in, unknown, told)| {
+        .prop_map(|(record, times, foreign, own_layer, candidates, worked_in, unknown, told, used)| {
             let (lock_modified, record_modified, record_born) = times;
             let has_file = facts::has_file(&record);
             LockFacts {
@@ -207,6 +213,8 @@ fn lock_facts() -> impl Strategy<Value = LockFacts> {
                 kernel_holders: Vec::new(),
                 surely_openclaws: told.2,
                 synchroniser: told.3.then_some(Synchroniser { pid: 9, program: "rsync" }),
+                owner_keeps_database: used.0,
+                database: used.1,
             }
         })
 }
@@ -340,6 +348,10 @@ const LOSSES: &[Loss] = &[
         each_candidate(facts, |c| vec![Candidate { reaches: Reaches::CannotTell(RouteUnknown::Mounts), ..c.clone() }])
     }),
     ("that only OpenClaw gives such a name", |facts| with_lock(facts, |lock| lock.surely_openclaws = false)),
+    ("who has the databases open", |facts| {
+        with_lock(facts, |lock| lock.database = DatabaseUse::CannotTell(DatabaseUnknown::Unreadable))
+    }),
+    ("that its owner keeps them open", |facts| with_lock(facts, |lock| lock.owner_keeps_database = false)),
     ("that nobody copies files here", |facts| {
         with_lock(facts, |lock| lock.synchroniser = Some(Synchroniser { pid: 9, program: "rsync" }))
     }),

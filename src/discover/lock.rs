@@ -3,7 +3,8 @@
 //! In: the open directory that holds the lock. Out: its record and times. Called for every
 //! lock of a scan, and again before a removal, through the same descriptors.
 
-use crate::evidence::LockTimes;
+use super::state_database;
+use crate::evidence::{DatabaseUnknown, DatabaseUse, LockTimes};
 use crate::family::{Family, Form, Kind};
 use crate::hold::{KernelHold, Untold};
 use crate::record::{Hostility, MAX_RECORD_BYTES, Record, Unread};
@@ -43,6 +44,9 @@ pub struct LockReading {
     pub kernel_lock: KernelHold,
     /// Whether somebody holds the kernel's lock on its coordinator, the file `<lock>.sqlite`.
     pub coordinator: KernelHold,
+    /// Whether somebody has the database of its state dir open, and with which pid of our own
+    /// PID namespace.
+    pub database: DatabaseUse<Option<u32>>,
 }
 
 /// What a list of locks keeps of a record: far more than a release writes.
@@ -80,6 +84,7 @@ impl LockReading {
             record_inode: None,
             kernel_lock: KernelHold::Free,
             coordinator: KernelHold::Free,
+            database: DatabaseUse::CannotTell(DatabaseUnknown::NotAsked),
         }
     }
 
@@ -201,6 +206,7 @@ fn read_file(parent: &Dir, name: &OsStr, family: &Family) -> Result<LockReading,
     reading.take(read, family);
     if family.has_coordinator {
         reading.coordinator = coordinator(parent, name);
+        reading.database = state_database::ask(parent, reading.times.record_modified.max(reading.times.record_born));
     }
     Ok(reading)
 }
@@ -221,6 +227,7 @@ pub(crate) fn read_opened_file(
     reading.take(read_regular(file, meta, MAX_RECORD_BYTES), family);
     if family.has_coordinator {
         reading.coordinator = coordinator(parent, name);
+        reading.database = state_database::ask(parent, reading.times.record_modified.max(reading.times.record_born));
     }
     Ok(reading)
 }

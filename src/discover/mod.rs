@@ -11,6 +11,7 @@ pub mod lock;
 mod origin;
 pub mod places;
 mod root;
+mod state_database;
 mod walk;
 
 pub use gather::{Findings, Progress, RootReport, gather};

@@ -6,7 +6,9 @@
 use super::bytes::{self, hex_if_not_text};
 use crate::discover::lock::{KEPT_BYTES, KEPT_OF_NOBODY};
 use crate::discover::{Origin, RootKind, RootReport};
-use crate::evidence::{Candidate, Life, ProcSource, Reach, Reaches, Role, SoleAccess, TimeNamespace, Vantage};
+use crate::evidence::{
+    Candidate, DatabaseUse, Life, ProcSource, Reach, Reaches, Role, SoleAccess, TimeNamespace, Vantage,
+};
 use crate::explain;
 use crate::hold::KernelHold;
 use crate::problem::Problem;
@@ -199,6 +201,9 @@ struct Evidence<'a> {
     in_use_by: Vec<WorkerReport<'a>>,
     in_use_unknown: usize,
     clock_step_ms: Option<u64>,
+    /// Whether a process has the database of the lock's state dir open.
+    volume_in_use: Option<bool>,
+    volume_in_use_by: Option<WorkerReport<'a>>,
     kernel_lock: &'static str,
     coordinator: &'static str,
     kernel_lock_unknown: Option<String>,
@@ -476,6 +481,17 @@ impl<'a> Evidence<'a> {
             in_use_by: workers.map(|worker| WorkerReport { pid: worker.pid, program: &worker.program }).collect(),
             in_use_unknown: lock.facts.in_use.unknown,
             clock_step_ms: lock.facts.candidates.iter().filter_map(|candidate| candidate.clock_step_ms).max(),
+            volume_in_use: match &lock.facts.database {
+                DatabaseUse::Held(_) => Some(true),
+                DatabaseUse::Free(_) => Some(false),
+                DatabaseUse::CannotTell(_) => None,
+            },
+            volume_in_use_by: match &lock.facts.database {
+                DatabaseUse::Held(holder) => {
+                    holder.as_ref().map(|holder| WorkerReport { pid: holder.pid, program: &holder.program })
+                }
+                DatabaseUse::Free(_) | DatabaseUse::CannotTell(_) => None,
+            },
             kernel_lock: kernel_lock.word(),
             coordinator: coordinator.word(),
             kernel_lock_unknown: unknown,

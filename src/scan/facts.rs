@@ -8,8 +8,8 @@ use super::{Blocks, Releases, label};
 use crate::candidates::Candidates;
 use crate::discover::{FoundLock, RootReport};
 use crate::evidence::{
-    Candidate, ForeignKernel, InUse, Life, LockFacts, NotSole, OwnView, ProcSource, Reach, SoleAccess, Synchroniser,
-    Vantage, View,
+    Candidate, DatabaseUse, ForeignKernel, InUse, Life, LockFacts, NotSole, OwnView, ProcSource, Reach, SoleAccess,
+    Synchroniser, Vantage, View, Worker,
 };
 use crate::family::Form;
 use crate::hold::{KernelHold, Untold};
@@ -31,6 +31,7 @@ use crate::verdict::{Verdict, asks_for_routes, asks_for_witness};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open, test_kill_process};
+use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -137,6 +138,8 @@ impl<'a> Gatherer<'a> {
             kernel_holders,
             surely_openclaws: found.surely_openclaws,
             synchroniser: self.synchroniser(found),
+            database: self.database(&reading.database),
+            owner_keeps_database: keeps_database(found),
         }
     }
 
@@ -297,6 +300,22 @@ impl<'a> Gatherer<'a> {
         self.mount_roots.entry(found.reading.meta.mount_id).or_insert_with(|| sole::tell(world, found)).clone()
     }
 
+    /// Who has the database of the lock's state dir open, by name.
+    fn database(&self, seen: &DatabaseUse<Option<u32>>) -> DatabaseUse<Option<Worker>> {
+        match seen {
+            DatabaseUse::Held(pid) => DatabaseUse::Held(pid.and_then(|pid| self.worker(pid))),
+            DatabaseUse::Free(used) => DatabaseUse::Free(*used),
+            DatabaseUse::CannotTell(why) => DatabaseUse::CannotTell(*why),
+        }
+    }
+
+    /// A process that the kernel names by its pid in our own namespace.
+    fn worker(&self, pid: u32) -> Option<Worker> {
+        let proc = self.world.proc.as_ref().filter(|_| self.world.sight.source == ProcSource::Own)?;
+        let name = proc.read(&format!("{pid}/comm")).ok()?;
+        Some(Worker { pid, program: String::from_utf8_lossy(&name).trim_end().to_owned() })
+    }
+
     pub(super) fn in_use(&mut self, found: &FoundLock) -> InUse {
         let (Some(proc), Some(sweep)) = (&self.world.proc, &self.world.sweep) else { return InUse::default() };
         let uid = found.reading.meta.uid;
@@ -326,4 +345,14 @@ fn may_live(proc: &ProcDir, pid: u32) -> bool {
 fn is_thread(proc: &ProcDir, pid: u32) -> bool {
     let status = proc.process(pid).and_then(|process| process.read("status"));
     status.ok().and_then(|bytes| Status::parse(&bytes)).is_some_and(|status| status.tgid != status.pid)
+}
+
+/// Whether whoever holds this lock keeps the database of its state dir open: a gateway of
+/// 2026.8.1 and later does. The other roles that take the same lock may close it in between.
+fn keeps_database(found: &FoundLock) -> bool {
+    // OpenClaw ends a record with a line of its own, behind the object.
+    let record = serde_json::Deserializer::from_slice(&found.reading.raw).into_iter::<Value>().next();
+    let of_gateway =
+        |record: &Value| record.get("ownerId").is_some_and(Value::is_string) && record.get("role").is_none();
+    found.family.has_coordinator && record.and_then(Result::ok).is_some_and(|record| of_gateway(&record))
 }

@@ -87,6 +87,12 @@ impl Filesystem {
         self.magic == 0x0102_1994
     }
 
+    /// Whether it is made of the files of other filesystems.
+    #[must_use]
+    pub fn is_overlay(self) -> bool {
+        self.magic == 0x794C_7630
+    }
+
     /// Whether it is procfs (`PROC_SUPER_MAGIC`), which no user-space server can imitate.
     #[must_use]
     pub fn is_procfs(self) -> bool {

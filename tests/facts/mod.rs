@@ -7,8 +7,9 @@
 pub mod table;
 
 use openclaw_doctor::evidence::{
-    Candidate, ForeignKernel, Halted, InUse, InitialBy, Life, LockFacts, LockTimes, NotSole, OwnView, ProcSource,
-    Reach, Reaches, Role, RouteUnknown, SoleAccess, Synchroniser, TimeNamespace, Vantage, VantageWhy, View, Worker,
+    Candidate, DatabaseUnknown, DatabaseUse, ForeignKernel, Halted, InUse, InitialBy, Life, LockFacts, LockTimes,
+    NotSole, OwnView, ProcSource, Reach, Reaches, Role, RouteUnknown, SoleAccess, Synchroniser, TimeNamespace, Vantage,
+    VantageWhy, View, Worker,
 };
 use openclaw_doctor::family::{self, Family};
 use openclaw_doctor::hold::{KernelHold, Untold};
@@ -57,6 +58,8 @@ pub fn lock(record: Record) -> Facts {
             kernel_holders: Vec::new(),
             surely_openclaws: true,
             synchroniser: None,
+            database: DatabaseUse::CannotTell(DatabaseUnknown::NotAsked),
+            owner_keeps_database: false,
         },
         view: View {
             vantage: Vantage::Host,
@@ -199,6 +202,13 @@ impl Facts {
     /// A program copies files between this place and another machine.
     pub fn synchronised(mut self) -> Self {
         self.lock.synchroniser = Some(Synchroniser { pid: 812, program: "syncthing" });
+        self
+    }
+
+    /// Its owner keeps the state dir's databases open, and this many have them.
+    pub fn database(mut self, used: DatabaseUse<Option<Worker>>) -> Self {
+        self.lock.database = used;
+        self.lock.owner_keeps_database = true;
         self
     }
 

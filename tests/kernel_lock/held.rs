@@ -199,7 +199,7 @@ fn a_coordinator_that_may_not_be_opened_is_not_taken_for_free() {
     open_to_nobody(place.0.path());
     let coordinator = state_lock.with_file_name(format!("{STATE_LOCK}.sqlite"));
     std::fs::write(&coordinator, "SQLite format 3").unwrap();
-    std::fs::set_permissions(&coordinator, PermissionsExt::from_mode(0)).unwrap();
+    std::fs::set_permissions(&coordinator, PermissionsExt::from_mode(0o0)).unwrap();
     let judged = as_nobody(&place, &["repair", "--yes"]).lock_at(STATE_LOCK);
     let told = [&judged["reason"], &judged["evidence"]["coordinator"], &judged["outcome"]];
     assert_eq!(told, ["kernel-lock-unknown", "unknown", "held-back"], "{judged}");

@@ -27,6 +27,8 @@ pub enum Need {
     Loop,
     /// System and temporary directories on filesystems whose device number tells them.
     Plain,
+    /// The shell of SQLite.
+    Sqlite,
     /// A Rust compiler for a helper that needs what safe Rust forbids.
     Compiler,
 }
@@ -88,6 +90,7 @@ impl Need {
                     "it needs /usr and the temporary directory on ext4, xfs, f2fs or tmpfs",
                 )
             }
+            Self::Sqlite => (works("sqlite3", ["--version"]), "it needs sqlite3"),
             Self::Compiler => (works("rustc", ["--version"]), "it needs rustc"),
         };
         (!there).then_some(why)

@@ -9,8 +9,8 @@
 use openclaw_doctor::discover::FoundLock;
 use openclaw_doctor::discover::lock::{self, LockReading};
 use openclaw_doctor::evidence::{
-    Candidate, Halted, InUse, InitialBy, Life, LockFacts, NotSole, OwnView, ProcSource, Reach, Reaches, Role,
-    RouteUnknown, SoleAccess, TimeNamespace, Vantage, VantageWhy, View,
+    Candidate, DatabaseUnknown, DatabaseUse, Halted, InUse, InitialBy, Life, LockFacts, NotSole, OwnView, ProcSource,
+    Reach, Reaches, Role, RouteUnknown, SoleAccess, TimeNamespace, Vantage, VantageWhy, View,
 };
 use openclaw_doctor::family::{FAMILIES, Family, Kind};
 use openclaw_doctor::hold::KernelHold;
@@ -472,6 +472,8 @@ pub fn judged(family: &Family, reading: &LockReading, candidates: Vec<Candidate>
         kernel_holders: Vec::new(),
         surely_openclaws: true,
         synchroniser: None,
+        database: DatabaseUse::CannotTell(DatabaseUnknown::NotAsked),
+        owner_keeps_database: false,
     };
     let view = View {
         vantage: Vantage::Host,

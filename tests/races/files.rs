@@ -11,7 +11,8 @@ use crate::arena::{Dice, living};
 use openclaw_doctor::discover::FoundLock;
 use openclaw_doctor::discover::lock::{self, LockReading};
 use openclaw_doctor::evidence::{
-    Candidate, InUse, InitialBy, LockFacts, NotSole, ProcSource, Reach, SoleAccess, Vantage, VantageWhy, View,
+    Candidate, DatabaseUnknown, DatabaseUse, InUse, InitialBy, LockFacts, NotSole, ProcSource, Reach, SoleAccess,
+    Vantage, VantageWhy, View,
 };
 use openclaw_doctor::family::{Family, Form, Kind, by_name};
 use openclaw_doctor::hold::KernelHold;
@@ -597,6 +598,8 @@ fn judge_with(family: &'static Family, reading: &LockReading, candidates: Vec<Ca
         kernel_holders: Vec::new(),
         surely_openclaws: true,
         synchroniser: None,
+        database: DatabaseUse::CannotTell(DatabaseUnknown::NotAsked),
+        owner_keeps_database: false,
     };
     let view = View {
         vantage: Vantage::Host,
