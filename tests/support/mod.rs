@@ -4,6 +4,7 @@
 
 pub mod machine;
 pub mod trace;
+pub mod users;
 
 use serde_json::Value;
 use std::ffi::OsStr;
