@@ -17,6 +17,7 @@ use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
+use support::machine::moved_to_own_machine;
 use support::trace::{can_trace, traced};
 use support::{DEPS, Living, MIRROR, Stage, dead_pid, doctor, record};
 
@@ -107,6 +108,9 @@ fn events(lines: &[Value]) -> Vec<&str> {
 
 #[test]
 fn the_calls_that_change_something_are_those_at_which_runs_are_killed_here() {
+    if moved_to_own_machine() {
+        return;
+    }
     if !can_trace() {
         return;
     }
@@ -123,6 +127,9 @@ fn the_calls_that_change_something_are_those_at_which_runs_are_killed_here() {
 
 #[test]
 fn a_killed_repair_leaves_what_the_next_one_can_finish() {
+    if moved_to_own_machine() {
+        return;
+    }
     if !can_trace() {
         return;
     }

@@ -71,7 +71,9 @@ fn it_starts_without_much_ado() {
 /// Pid 1 of new namespaces lays out the root, leaves a sleep as pid 2, and becomes the doctor.
 const INIT: &str = r#"
     root=$1; shift
-    mount -t proc proc "$root/proc"
+    # Its own /proc before anything is started, as a container has it.
+    mount -t proc proc /proc
+    mount --bind /proc "$root/proc"
     sleep 1000 >/dev/null 2>&1 &
     ticks() { read -r stat <"$root/proc/$1/stat"; set -- ${stat##*) }; echo "${20}"; }
     put() {

@@ -14,11 +14,15 @@ pub(super) const OTHERS: usize = 10_000;
 /// Problems of one kind that are told one by one.
 const ALIKE: usize = 50;
 
+/// What problems are alike: their cause, and the call and error of a failed one.
+type Kind = (Discriminant<Cause>, Option<(crate::problem::Act, i32)>);
+
 /// The problems, of each kind a few and then their number.
 #[derive(Debug, Default)]
 pub(super) struct Problems {
     told: Vec<Problem>,
-    kinds: HashMap<(Discriminant<Cause>, Option<(crate::problem::Act, i32)>), (usize, Option<Problem>)>,
+    /// How many of each, and the first that was not told.
+    kinds: HashMap<Kind, (usize, Option<Problem>)>,
 }
 
 impl Problems {

@@ -108,7 +108,7 @@ impl ProcessDir {
         open_at(&self.fd, name)
     }
 
-    /// Reads one of its files of any size, piece by piece: see [`pieces`].
+    /// Reads one of its files of any size, piece by piece.
     pub fn pieces(&self, name: &str, separator: u8, limit: u64, each: &mut dyn FnMut(&[u8])) -> Result<(), Errno> {
         pieces(open_at(&self.fd, name)?, separator, limit, each)
     }

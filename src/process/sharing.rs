@@ -135,7 +135,7 @@ enum Uids {
     In(Vec<(u32, u32)>),
 }
 
-/// The processes whose names a sweep met among those of [`PROGRAMS`].
+/// The processes whose names a sweep met among those that may share directories.
 #[derive(Debug, Default)]
 pub struct Suspects {
     named: Vec<(u32, &'static Program)>,

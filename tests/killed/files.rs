@@ -2,6 +2,7 @@
 //! beside it, or nothing.
 
 use super::{CHANGING, events};
+use crate::support::machine::moved_to_own_machine;
 use crate::support::trace::{can_trace, traced};
 use crate::support::{Living, Stage, dead_pid, doctor};
 use serde_json::Value;
@@ -142,6 +143,9 @@ fn record(pid: u32, ticks: u64) -> String {
 
 #[test]
 fn the_calls_that_change_something_of_a_file_are_those_at_which_runs_are_killed_here() {
+    if moved_to_own_machine() {
+        return;
+    }
     if !can_trace() {
         return;
     }
@@ -158,6 +162,9 @@ fn the_calls_that_change_something_of_a_file_are_those_at_which_runs_are_killed_
 
 #[test]
 fn a_killed_repair_of_a_file_leaves_what_the_next_one_can_finish() {
+    if moved_to_own_machine() {
+        return;
+    }
     if !can_trace() {
         return;
     }
