@@ -11,6 +11,7 @@ use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -137,11 +138,21 @@ pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 /// A pid that no process has or gets: above all that this kernel hands out, if its `pid_max` leaves
 /// room below the limit of Linux (`PID_MAX_LIMIT` of include/linux/threads.h). Else the numbers are
 /// so many that a reaped one is far from being handed out again.
+///
+/// A container of a test may give such a number to a process of its own, which other runs of the
+/// tests on this machine see: each run begins at a number that no other is likely to come near.
 pub fn dead_pid() -> u32 {
-    static TAKEN: AtomicU32 = AtomicU32::new(0);
-    let above = openclaw_doctor::record::PID_LIMIT - 1 - TAKEN.fetch_add(1, Ordering::Relaxed) % 1_000;
-    let pid_max = std::fs::read_to_string("/proc/sys/kernel/pid_max").unwrap();
-    if above > pid_max.trim().parse().unwrap() { above } else { reaped_pid() }
+    static NEXT: LazyLock<AtomicU32> = LazyLock::new(|| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        AtomicU32::new(now.subsec_nanos().wrapping_add(std::process::id().wrapping_mul(2_654_435_761)))
+    });
+    let limit = openclaw_doctor::record::PID_LIMIT - 1;
+    let pid_max: u32 = std::fs::read_to_string("/proc/sys/kernel/pid_max").unwrap().trim().parse().unwrap();
+    match limit.saturating_sub(pid_max) {
+        0..1_000 => reaped_pid(),
+        // All of one length, for what is compared as text.
+        room => limit - NEXT.fetch_add(1, Ordering::Relaxed) % room.min(1_000_000),
+    }
 }
 
 /// A pid that was, is no more, and could be once more.
