@@ -105,6 +105,9 @@ fn a_record_of_a_gigabyte_is_not_read() {
     assert!(answer.0.stdout.len() < 100_000, "the report holds the record: {} bytes", answer.0.stdout.len());
 }
 
+/// What a report keeps of a record that names nobody, in bytes.
+const NAMELESS: usize = 1024;
+
 /// Every one of these is made by nobody's OpenClaw, or cut short: no class but the cautious one.
 #[test]
 fn no_broken_record_is_taken_for_a_dead_owner() {
@@ -144,7 +147,8 @@ fn no_broken_record_is_taken_for_a_dead_owner() {
     for (name, bytes, reason) in cases {
         assert_eq!(verdict(&answer, format!("{name}/{MIRROR}")), by_name_only(reason), "{name}");
         let raw = answer.lock_at(format!("{name}/{MIRROR}"))["owner"]["raw"].clone();
-        let shown = (!bytes.is_empty()).then(|| String::from_utf8_lossy(&bytes[..bytes.len().min(4096)]).into_owned());
+        let shown =
+            (!bytes.is_empty()).then(|| String::from_utf8_lossy(&bytes[..bytes.len().min(NAMELESS)]).into_owned());
         assert_eq!(raw.as_str().map(str::to_owned), shown, "{name}");
     }
     assert_eq!(verdict(&answer, format!("missing/{MIRROR}")), by_name_only("record-missing"));
