@@ -543,7 +543,7 @@ fn by_its_database(verdict: Verdict, lock: &LockFacts, view: &View) -> Verdict {
     );
     let out_of_sight = verdict.leaning() == Some(Leaning::OutOfSight) && view.vantage != Vantage::Restricted;
     let DatabaseUse::Free(used) = lock.database else { return verdict };
-    // The lock is taken before the database is opened, and migrations come between.
+    // Between the lock and the opened database may come migrations (2026.9.6 opens it before).
     let settled = |moment: Option<EpochMs>| moment.is_some_and(|moment| used.since_ms(moment) >= SETTLED_MS);
     let outlived = settled(lock.record.created_at()) && settled(last_sign(lock));
     if by_this_kernel && out_of_sight && lock.owner_keeps_database && outlived {

@@ -53,7 +53,9 @@ fn of_state_dir(state: &Dir, since: Option<EpochMs>) -> Result<DatabaseUse<Optio
     if !state.filesystem().is_ok_and(|filesystem| filesystem.is_local() && !filesystem.is_overlay()) {
         return Err(DatabaseUnknown::Filesystem);
     }
-    // Whoever opens it changes the index. Was that before the lock, its owner uses another database.
+    // Its users change the index: as they open it, write, or set its mode, which 2026.9.6 does all the
+    // while. Was that last before the lock, its owner may use another database. A foreign `chmod` looks
+    // the same, for which reason nothing is proven by it.
     match (index.changed, since) {
         (Some(used), Some(since)) if used > since => Ok(DatabaseUse::Free(used)),
         _ => Err(DatabaseUnknown::NotUsedSince),
