@@ -11,6 +11,7 @@ use crate::process::proc_dir::ProcDir;
 use crate::process::roots::Running;
 use crate::release::{OwnerRelease, ReleaseUnknown};
 use crate::restraint::{Restraint, User, Wanted, asks_who_runs, restraint};
+use crate::sys::bounded;
 use crate::sys::each::each;
 use crate::sys::tree::{Crossing, Dir, Meta};
 use crate::verdict::Verdict;
@@ -133,7 +134,9 @@ impl Users {
     pub(super) fn of(&mut self, world: &World, found: &FoundLock, root: Option<&RootReport>) -> &Wanted {
         let parent = found.below.parent().unwrap_or(Path::new("")).to_owned();
         let key = (found.root, parent);
-        self.wanted.entry(key).or_insert_with_key(|(_, parent)| wanted(world, found, root, &look(world, root, parent)))
+        self.wanted
+            .entry(key)
+            .or_insert_with_key(|(_, parent)| wanted(world, found, root, &looked(world, root, parent)))
     }
 }
 
@@ -197,20 +200,28 @@ fn cannot_tell(
 }
 
 /// Opens a root as whoever named it, and works with it.
-fn opened<T: Send>(world: &World, spec: &RootSpec, work: impl FnOnce(&Dir) -> T + Send) -> Result<T, OpenError> {
-    spec.start(world.proc.as_deref())?.with(|dir, _| work(&dir))
+fn opened<T: Send>(
+    proc: Option<&ProcDir>,
+    spec: &RootSpec,
+    work: impl FnOnce(&Dir) -> T + Send,
+) -> Result<T, OpenError> {
+    spec.start(proc)?.with(|dir, _| work(&dir))
 }
 
-/// Opens the directory of a lock, and works with it; `None` where that cannot be done.
-fn in_parent<T: Send>(
+/// Opens the directory of a lock, and works with it; `None` where that cannot be done, or gives no
+/// answer: the mount may have died since the lock was found.
+fn in_parent<T: Send + 'static>(
     world: &World,
     found: &FoundLock,
     root: Option<&RootReport>,
-    work: impl FnOnce(&Dir) -> T + Send,
+    work: impl FnOnce(&Dir) -> T + Send + 'static,
 ) -> Option<T> {
-    let parent = found.below.parent().unwrap_or(Path::new(""));
-    let within = |root: &Dir| Some(work(&root.open_below(parent, found.crossing).ok()?));
-    opened(world, &root?.spec, within).ok()?
+    let parent = found.below.parent().unwrap_or(Path::new("")).to_owned();
+    let (spec, proc, crossing) = (root?.spec.clone(), world.proc.clone(), found.crossing);
+    bounded::run(bounded::SILENCE, move || {
+        let within = |root: &Dir| Some(work(&root.open_below(&parent, crossing).ok()?));
+        opened(proc.as_deref(), &spec, within).ok()?
+    })?
 }
 
 /// Whether a directory has an access control list, or may have one.
@@ -229,36 +240,45 @@ fn is_guarded(world: &World, found: &FoundLock, root: Option<&RootReport>) -> bo
     if found.form != Form::File {
         return false;
     }
-    let guarded = |parent: &Dir| guard(parent, found.name()) == Ok(Guard::Left);
+    let name = found.name().to_owned();
+    let guarded = move |parent: &Dir| guard(parent, &name) == Ok(Guard::Left);
     in_parent(world, found, root, guarded).unwrap_or(false)
+}
+
+/// Looks at the directories above a lock. Any may lie on a mount that has died since it was found.
+fn looked(world: &World, root: Option<&RootReport>, parent: &Path) -> Above {
+    let unknown = |why| Above { identities: None, release: OwnerRelease::Unknown(why) };
+    let Some(root) = root else { return unknown(ReleaseUnknown::NoStateDir) };
+    let top = root.real_path.clone().unwrap_or_else(|| root.spec.path.clone());
+    let (proc, spec, parent) = (world.proc.clone(), root.spec.clone(), parent.to_owned());
+    bounded::run(bounded::SILENCE, move || look(proc.as_deref(), &spec, &top, &parent))
+        .unwrap_or_else(|| unknown(ReleaseUnknown::NotRead(Errno::TIMEDOUT)))
 }
 
 /// The directory of a lock and those above it: up to its root, and above that one too, since a
 /// PATH may lead into the middle of a state dir.
-fn look(world: &World, root: Option<&RootReport>, parent: &Path) -> Above {
+fn look(proc: Option<&ProcDir>, root: &RootSpec, top: &Path, parent: &Path) -> Above {
     let unknown = || Above { identities: None, release: OwnerRelease::Unknown(ReleaseUnknown::NoStateDir) };
-    let Some(root) = root else { return unknown() };
-    let top = root.real_path.as_deref().unwrap_or(&root.spec.path);
-    let inside = opened(world, &root.spec, |dir| {
+    let inside = opened(proc, root, |dir| {
         let steps = parent.ancestors().map(|inside| (top.join(inside), dir.open_below(inside, Crossing::AnyMount)));
         look_at(steps.map(|(path, dir)| (path, dir.map_err(OpenError::System))))
     });
     let Ok((mut identities, mut release)) = inside else { return unknown() };
     for path in top.ancestors().skip(1) {
         let spec = RootSpec {
-            via: root.spec.via,
-            authority: root.spec.authority.clone(),
-            ..RootSpec::place(root.spec.kind, path.to_owned(), root.spec.origin)
+            via: root.via,
+            authority: root.authority.clone(),
+            ..RootSpec::place(root.kind, path.to_owned(), root.origin)
         };
         // Above a state dir only which directory it is matters, which needs no right to read it.
         let (more, said) = if release.is_some() {
-            (spec.identity(world.proc.as_deref()).ok().map(|meta| vec![identity(&meta)]), None)
+            (spec.identity(proc).ok().map(|meta| vec![identity(&meta)]), None)
         } else {
-            match opened(world, &spec, |dir| look_at(std::iter::once((path.to_owned(), Ok(dir))))) {
+            match opened(proc, &spec, |dir| look_at(std::iter::once((path.to_owned(), Ok(dir))))) {
                 Ok(looked) => looked,
                 Err(error) => {
                     let (_, said) = look_at(std::iter::once((path.to_owned(), Err::<Dir, _>(error))));
-                    (spec.identity(world.proc.as_deref()).ok().map(|meta| vec![identity(&meta)]), said)
+                    (spec.identity(proc).ok().map(|meta| vec![identity(&meta)]), said)
                 }
             }
         };

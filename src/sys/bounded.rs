@@ -21,7 +21,7 @@ pub const WAITING: Duration = Duration::from_secs(10);
 const IN_VAIN: Duration = Duration::from_secs(9);
 /// And at last nothing.
 const IN_VAIN_AT_MOST: Duration = Duration::from_secs(11);
-const LITTLE: Duration = Duration::from_millis(200);
+pub(crate) const LITTLE: Duration = Duration::from_millis(200);
 /// How often a thread is looked at.
 pub const TICK: Duration = Duration::from_millis(50);
 
@@ -166,6 +166,11 @@ impl Thread {
         });
     }
 
+    /// Whether its work is done.
+    pub(crate) fn has_ended(&self) -> bool {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) == State::Ended
+    }
+
     fn id(&self) -> Option<i32> {
         match *self.state.lock().unwrap_or_else(PoisonError::into_inner) {
             State::At(id) => Some(id),
@@ -243,7 +248,7 @@ mod tests {
     #[test]
     fn work_that_waits_is_left_behind_and_work_that_runs_is_waited_for() {
         assert_eq!(run(Duration::from_millis(100), std::thread::park), None);
-        assert_eq!(left_behind(), 1);
+        assert!(left_behind() >= 1);
         assert_eq!(run(Duration::from_secs(20), || 7), Some(7));
         let began = Instant::now();
         let busy = move || {

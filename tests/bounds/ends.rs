@@ -3,6 +3,8 @@
 use super::server::{Lines, Server, ended, in_time, wait};
 use super::support::machine::{VOUCHED, is_own_machine, moved_to_own_machine};
 use super::support::{DEPS, Living, Stage, command, dead_pid, gateway, lab_required, record};
+use openclaw_doctor::scan::{Request, Session};
+use openclaw_doctor::scope::Scope;
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 use std::os::unix::process::CommandExt;
@@ -74,6 +76,35 @@ fn the_dead_mount_of_a_running_openclaw_holds_no_scan_of_another_place() {
         let answer = in_time(command.iter().map(AsRef::as_ref).chain([VOUCHED.as_ref(), place.as_os_str()]));
         assert_eq!(answer.lock_at("openclaw.json.lock")["classification"], "stale-dead-pid", "{}", answer.out());
         assert!(held.exists(), "whether a running OpenClaw uses the place was not known: {}", answer.out());
+    }
+}
+
+/// Between the look that finds a lock and the question who uses its directory.
+#[test]
+fn a_mount_that_dies_when_its_lock_was_found_holds_no_run_and_the_lock_is_left() {
+    if moved_to_own_machine() {
+        return;
+    }
+    for wait_is_uninterruptible in [true, false] {
+        let Some(server) = Server::new(1) else { return };
+        let _gateway = gateway(server.path(), "2026.9.6", &server.beside());
+        std::fs::write(server.source().join("openclaw.json"), "{}").unwrap();
+        std::fs::write(server.source().join("openclaw.json.lock"), record(dead_pid(), Some(7))).unwrap();
+        let place = if wait_is_uninterruptible { server.outer(0) } else { server.inner() };
+        let scope = Scope { paths: vec![place.to_owned()], proc: "/proc".into(), ..Scope::default() };
+        let request = Request { scope, environment: Vec::new() };
+        let mut session = Session::open(&request);
+        let found = session.scan(&mut |_| {});
+        assert_eq!(found.locks.len(), 1, "{:?}", found.problems);
+        server.stop();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| sender.send(session.restraint(&found.locks[0], &found)));
+            let told = receiver.recv_timeout(super::server::IN_TIME);
+            server.go_on();
+            let restraint = told.expect("the question has no answer, and no end");
+            assert!(restraint.is_some(), "who uses the place could not be told");
+        });
     }
 }
 

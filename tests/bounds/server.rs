@@ -74,6 +74,11 @@ impl Server {
         Some(at)
     }
 
+    /// A directory of its own.
+    pub fn path(&self) -> &Path {
+        self.base.path()
+    }
+
     /// The directory that they all show.
     pub fn source(&self) -> PathBuf {
         self.base.path().join("source")
