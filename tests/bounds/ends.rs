@@ -99,7 +99,7 @@ fn a_mount_that_dies_when_its_lock_was_found_holds_no_run_and_the_lock_is_left()
         server.stop();
         let (sender, receiver) = std::sync::mpsc::channel();
         std::thread::scope(|scope| {
-            scope.spawn(|| sender.send(session.restraint(&found.locks[0], &found)));
+            scope.spawn(|| sender.send(session.restraint(&found.locks[0], &found)).unwrap());
             let told = receiver.recv_timeout(super::server::IN_TIME);
             server.go_on();
             let restraint = told.expect("the question has no answer, and no end");

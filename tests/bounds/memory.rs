@@ -21,7 +21,7 @@ fn measured<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> (Answer, u64)
     let mut out = Vec::new();
     child.stdout.take().unwrap().read_to_end(&mut out).unwrap();
     let ended = child.wait4().unwrap();
-    assert!(began.elapsed() < IN_TIME * 4, "it took {:?}", began.elapsed());
+    assert!(began.elapsed() < IN_TIME * 2, "it took {:?}", began.elapsed());
     let output = std::process::Output { status: ended.status, stdout: out, stderr: Vec::new() };
     (Answer(output), ended.rusage.maxrss)
 }
