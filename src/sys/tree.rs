@@ -6,7 +6,7 @@
 //! [`crate::remove`]. Files are read bounded, and nothing but a regular file is ever opened.
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, StatxTimestamp};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, Statx, StatxFlags, StatxTimestamp};
 use rustix::io::Errno;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
@@ -441,20 +441,51 @@ fn read_sized(fd: impl AsFd, size: Option<u64>, limit: u64) -> Result<Option<Vec
 }
 
 /// statx(2) with the fields that the evidence needs; what is cached is not asked of a server.
+///
+/// Kernels before 4.11 do not have it, and old sandboxes forbid it: what stat(2) says then lacks the
+/// birth and the mount.
 pub(crate) fn stat(fd: impl AsFd, name: &[u8], flags: AtFlags) -> Result<Meta, Errno> {
     let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME | StatxFlags::MNT_ID;
-    let statx = rustix::fs::statx(fd, name, flags | AtFlags::NO_AUTOMOUNT, wanted)?;
-    Ok(Meta::from(&statx))
+    match rustix::fs::statx(&fd, name, flags | AtFlags::NO_AUTOMOUNT, wanted) {
+        Ok(statx) => Ok(Meta::from(&statx)),
+        Err(Errno::NOSYS | Errno::PERM) => {
+            // The others are those of statx(2) alone.
+            let flags = flags & (AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW);
+            Ok(Meta::from(&rustix::fs::statat(&fd, name, flags | AtFlags::NO_AUTOMOUNT)?))
+        }
+        Err(errno) => Err(errno),
+    }
+}
+
+fn milliseconds(seconds: i64, nanoseconds: i64) -> EpochMs {
+    EpochMs(seconds.saturating_mul(1000).saturating_add(nanoseconds / 1_000_000))
+}
+
+impl From<&Stat> for Meta {
+    fn from(stat: &Stat) -> Self {
+        let time = |seconds, nanoseconds| i64::try_from(nanoseconds).ok().map(|part| milliseconds(seconds, part));
+        Self {
+            kind: FileType::from_raw_mode(stat.st_mode),
+            device: (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev)),
+            inode: stat.st_ino,
+            links: u32::try_from(stat.st_nlink).unwrap_or(u32::MAX),
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            mode: u16::try_from(stat.st_mode & 0xFFFF).unwrap_or(u16::MAX),
+            size: u64::try_from(stat.st_size).unwrap_or(u64::MAX),
+            mount_id: 0,
+            modified: time(stat.st_mtime, stat.st_mtime_nsec),
+            changed: time(stat.st_ctime, stat.st_ctime_nsec),
+            born: None,
+        }
+    }
 }
 
 impl From<&Statx> for Meta {
     fn from(statx: &Statx) -> Self {
         let has = |flag: StatxFlags| statx.stx_mask & flag.bits() != 0;
-        let time = |flag, stamp: &StatxTimestamp| {
-            has(flag).then(|| {
-                EpochMs(stamp.tv_sec.saturating_mul(1000).saturating_add(i64::from(stamp.tv_nsec) / 1_000_000))
-            })
-        };
+        let time =
+            |flag, stamp: &StatxTimestamp| has(flag).then(|| milliseconds(stamp.tv_sec, i64::from(stamp.tv_nsec)));
         Self {
             kind: FileType::from_raw_mode(u32::from(statx.stx_mode)),
             device: (statx.stx_dev_major, statx.stx_dev_minor),
@@ -503,6 +534,14 @@ mod tests {
         assert_eq!(dir.mount_id_of_fdinfo(), Some(stat(&dir, b"", AtFlags::EMPTY_PATH).unwrap().mount_id));
         assert_eq!(parse_mount_id(b"pos:\t0\nmnt_id:\t25\nino:\t2\n"), Some(25));
         assert_eq!(parse_mount_id(b"pos:\t0\n"), None);
+    }
+
+    #[test]
+    fn without_statx_all_but_the_birth_and_the_mount_is_the_same() {
+        let new = stat(rustix::fs::CWD, b"/proc/self/exe", AtFlags::empty()).unwrap();
+        let old = Meta::from(&rustix::fs::statat(rustix::fs::CWD, "/proc/self/exe", AtFlags::empty()).unwrap());
+        let said = format!("{:?}", Meta { mount_id: 0, born: None, ..new });
+        assert_eq!(format!("{old:?}"), said);
     }
 
     #[test]
