@@ -52,6 +52,17 @@ pub enum ProcSource {
     Unreadable,
 }
 
+impl ProcSource {
+    /// Whether it is a procfs that can be read: without one nothing is proven, and nothing removed.
+    #[must_use]
+    pub fn is_procfs(self) -> bool {
+        match self {
+            Self::Own | Self::Foreign => true,
+            Self::NotProcfs | Self::Unreadable => false,
+        }
+    }
+}
+
 /// What the whole run sees, the same for every lock.
 #[derive(Debug, Clone)]
 pub struct View {

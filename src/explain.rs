@@ -233,6 +233,11 @@ pub fn advice(
         Standing::Leaning(_) if family.removal == Removal::OnProof => Advice::words(
             "nobody's word is enough for a lock of this kind: stop every OpenClaw that uses this directory and scan again; what is then still not proven is removed by hand",
         ),
+        // Repair refuses there, whatever the word.
+        _ if !view.source.is_procfs() => {
+            let lift = view.seen.lift().unwrap_or("mount procfs on /proc");
+            Advice::words(format!("{lift}, and scan again"))
+        }
         Standing::Proven(_) | Standing::Leaning(Leaning::LikelyStale | Leaning::Undetermined | Leaning::OutOfSight)
             if let Some(Restraint::InUse(by) | Restraint::SelfHealing(by)) = restraint =>
         {

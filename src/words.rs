@@ -15,6 +15,7 @@ use crate::sys::words;
 use crate::who::{CannotTell, NotLooked, Unknown, What, WhyUnknown};
 use rustix::io::Errno;
 use std::fmt;
+use std::path::Path;
 
 const AS_ROOT: &str = "run it as root: sudo openclaw-doctor …";
 const AS_THEIR_USER: &str = "run it as the user of that process, or as root with the capability SYS_PTRACE";
@@ -71,8 +72,10 @@ impl VantageWhy {
             }
             Self::NamespaceUnknown { .. } | Self::OptionsUnknown { .. } => Some("run it as root on the host"),
             Self::Hidden { .. } | Self::Unreadable { .. } => Some(AS_ROOT),
-            Self::NotProcfs { .. } => Some("leave out --proc, or name a mounted procfs"),
-            Self::NotListed { .. } | Self::NotOpened { .. } => {
+            Self::NotProcfs { proc } if proc != Path::new("/proc") => {
+                Some("leave out --proc, or name a mounted procfs")
+            }
+            Self::NotProcfs { .. } | Self::NotListed { .. } | Self::NotOpened { .. } => {
                 Some("mount procfs on /proc, or name one with --proc DIR")
             }
         }

@@ -708,7 +708,7 @@ fn nothing_is_touched_where_the_processes_are_a_fixture() {
         let args = ["repair".as_ref(), stage.path().as_os_str(), "--proc".as_ref(), fixture.path().as_os_str()];
         let answer = doctor(args.into_iter().chain(more.iter().copied()));
         assert_eq!((answer.code(), answer.out().as_str()), (2, ""));
-        assert!(answer.err().contains("not a procfs"), "{}", answer.err());
+        assert!(answer.err().contains("is not procfs"), "{}", answer.err());
         assert!(lock.join("owner.json").exists());
     }
 }

@@ -1,4 +1,5 @@
-//! Kernels before 5.6, and sandboxes whose filter does not know openat2(2), lose no safety.
+//! Kernels before 5.6, and sandboxes whose filter does not know openat2(2) or statx(2), lose no
+//! safety; nor does a place without procfs.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::disallowed_methods)]
 
@@ -24,6 +25,56 @@ fn locks(json: &Value) -> Vec<(String, String, bool)> {
     let word = |value: &Value| value.as_str().unwrap().to_owned();
     let locks = json["locks"].as_array().unwrap().iter();
     locks.map(|lock| (word(&lock["path"]), word(&lock["classification"]), lock["proof"].as_bool().unwrap())).collect()
+}
+
+/// Docker before 18.04 forbids statx(2), which kernels before 4.11 do not have.
+#[test]
+fn where_statx_is_forbidden_everything_is_found_and_repaired() {
+    if !can_trace() {
+        return;
+    }
+    for error in ANSWERS {
+        let (stage, owner) = (Stage::new(), Living::sleep());
+        let dead = stage.lock(VERSION, DEPS, Some(&record(dead_pid(), Some(7))));
+        let living = stage.lock(VERSION, MIRROR, Some(&record(owner.pid(), Some(owner.ticks()))));
+        let args =
+            |verb: &str| [verb.into(), "--json".into(), "--assume-single-writer".into(), stage.path().to_owned()];
+        let with = doctor(args("scan"));
+        let inject = format!("inject=statx:error={error}");
+        let (answer, trace) = traced(&["-e", "trace=statx", "-e", &inject], args("scan"));
+        assert!(trace.contains("(INJECTED)"), "statx was never asked for: {trace}");
+        assert_eq!((answer.code(), locks(&answer.json())), (1, locks(&with.json())), "{error}: {}", answer.out());
+        let (answer, _) = traced(&["-e", "trace=statx", "-e", &inject], args("repair"));
+        assert_eq!((answer.code(), &answer.json()["summary"]["removed"]), (0, &1.into()), "{error}: {}", answer.out());
+        assert!(!dead.exists() && living.join("owner.json").exists(), "{error}");
+    }
+}
+
+/// The command that is named next must be one that works there.
+#[test]
+fn without_procfs_the_next_step_is_no_command_that_refuses() {
+    if moved_to_own_machine() {
+        return;
+    }
+    let (stage, empty) = (Stage::new(), Stage::new());
+    stage.lock(VERSION, DEPS, Some(&record(dead_pid(), Some(7))));
+    let run = |verb: &str, proc: Option<&Path>| {
+        let doctor = command();
+        let mut shell = Command::new("unshare");
+        let script = if proc.is_some() { "exec \"$@\"" } else { "umount -l /proc && exec \"$@\"" };
+        shell.args(["-m", "sh", "-c", script, "sh"]).arg(doctor.get_program()).arg(verb).arg(stage.path());
+        shell.args(proc.iter().flat_map(|proc| ["--proc".as_ref(), proc.as_os_str()]));
+        support::Answer(shell.stdin(Stdio::null()).output().unwrap())
+    };
+    for (proc, step) in [(None, "mount procfs on /proc"), (Some(empty.path()), "leave out --proc")] {
+        let scan = run("scan", proc);
+        let next = scan.out().lines().find_map(|line| line.strip_prefix("Next: ").map(str::to_owned)).unwrap();
+        assert!(next.starts_with(step), "{next}: {}{}", scan.out(), scan.err());
+        assert_eq!(scan.code(), 1, "{}", scan.out());
+        let repair = run("repair", proc);
+        assert_eq!((repair.code(), repair.err().lines().count()), (2, 1), "{}{}", repair.out(), repair.err());
+        assert!(repair.err().contains(step), "{}", repair.err());
+    }
 }
 
 #[test]

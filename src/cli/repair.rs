@@ -7,7 +7,6 @@ use super::progress::ProgressLine;
 use super::style::Look;
 use super::table::{count, is_remarkable, write_problem};
 use super::{Failure, explain, prompt, told};
-use openclaw_doctor::evidence::ProcSource;
 use openclaw_doctor::explain as words;
 use openclaw_doctor::plan::{Allowed, Intent};
 use openclaw_doctor::quote::visible_path;
@@ -100,11 +99,9 @@ struct Done {
 fn work(args: &RepairArgs, common: &Common, place: Place, course: &Arc<Course>) -> Result<Done, Failure> {
     let request = common.request(scope(args));
     let mut session = Session::open(&request);
-    if matches!(session.proc_source(), ProcSource::NotProcfs | ProcSource::Unreadable) {
-        let proc = common.proc.display();
-        return Err(Failure::Usage(format!(
-            "{proc} is not a procfs that can be read, so nothing can be proven; repair needs one"
-        )));
+    if let Some(why) = session.without_procfs() {
+        let lift = why.lift().map(|lift| format!("; {lift}")).unwrap_or_default();
+        return Err(Failure::Usage(format!("nothing can be proven, so nothing is removed: {}{lift}", why.sentence())));
     }
     let mut receipt = match (&args.receipt, args.dry_run) {
         (Some(path), false) => Some(open_receipt(path)?),

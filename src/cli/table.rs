@@ -310,6 +310,12 @@ fn count_processes(number: usize) -> String {
 /// The one command that helps most.
 fn next_step(scan: &Scan) -> Option<String> {
     let scope = scan.view.scope.arguments();
+    let is_open = |lock: &&JudgedLock| lock.verdict.classification != Classification::Active;
+    if !scan.view.source.is_procfs()
+        && let Some(lock) = scan.locks.iter().find(is_open)
+    {
+        return Some(visible(&lock.advice(&scan.view).to_string()));
+    }
     let would = |basis| {
         let warranted = |lock: &JudgedLock| {
             Warrant::new(lock.found.family, &lock.verdict, lock.restraint.as_ref(), basis).is_some()
@@ -323,9 +329,8 @@ fn next_step(scan: &Scan) -> Option<String> {
         return Some(format!("openclaw-doctor repair{scope}  # asks for each; stop the gateway first if you can"));
     }
     let leaning = |wanted| scan.locks.iter().find(|lock| lock.verdict.leaning() == wanted);
-    let stale = |lock: &&JudgedLock| lock.verdict.classification != Classification::Active;
     let doubtful = leaning(Some(Leaning::OutOfSight)).or_else(|| leaning(Some(Leaning::LikelyHeld)));
-    let doubtful = doubtful.or_else(|| scan.locks.iter().find(stale));
+    let doubtful = doubtful.or_else(|| scan.locks.iter().find(is_open));
     if let Some(lock) = doubtful {
         return Some(format!("openclaw-doctor explain{} {}", scan.view.scope.flags(), shell_word(&lock.path)));
     }

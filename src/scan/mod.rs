@@ -12,7 +12,7 @@ mod world;
 
 use crate::discover::lock::LockReading;
 use crate::discover::{self, FoundLock, Idle, LookAlike, OpenError, Progress, RootReport, RootSpec};
-use crate::evidence::{LockFacts, ProcSource, View};
+use crate::evidence::{LockFacts, ProcSource, VantageWhy, View};
 use crate::explain::{Advice, advice};
 use crate::family::{Family, Form};
 use crate::problem::Problem;
@@ -196,10 +196,10 @@ impl<'a> Session<'a> {
         Self { request, world: World::open(request) }
     }
 
-    /// Where the pids come from.
+    /// Why nothing can be proven, if there is no procfs to read.
     #[must_use]
-    pub fn proc_source(&self) -> ProcSource {
-        self.world.sight.source
+    pub fn without_procfs(&self) -> Option<&VantageWhy> {
+        (!self.world.sight.source.is_procfs()).then_some(&self.world.sight.seen)
     }
 
     /// Looks, gathers, judges.

@@ -66,7 +66,7 @@ impl World {
             Err(errno) => (None, Sight::none(VantageWhy::NotOpened { proc: request.scope.proc.clone(), errno })),
         };
         let reader = Reader::new(own.as_ref(), sight.own_pid);
-        let is_procfs = matches!(sight.source, ProcSource::Own | ProcSource::Foreign);
+        let is_procfs = sight.source.is_procfs();
         let own = own.map(Arc::new);
         let kernel = if is_procfs { proc.clone() } else { own };
         let (who, places) = (WhoRuns::not_asked(), Vec::new());
