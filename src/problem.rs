@@ -82,6 +82,16 @@ pub enum Cause {
         /// How many are.
         most: usize,
     },
+    /// Directories that were not looked into, since they lie too deep below the PATH; what is told
+    /// is one that, given as a PATH, leads into them.
+    TooDeep {
+        /// How deep a walk looks.
+        depth: usize,
+        /// How many.
+        count: u64,
+        /// Whether it leads into all of them, or is the first.
+        all: bool,
+    },
     /// More problems like one that is told.
     More {
         /// The first of them.

@@ -200,6 +200,7 @@ impl Pseudonyms<'_> {
             | Cause::TooManyNames { .. }
             | Cause::TooManyFinds { .. }
             | Cause::TooManyPlaces { .. }
+            | Cause::TooDeep { .. }
             | Cause::HomesTookTooLong => {}
             Cause::More { like, .. } => self.cause(like),
         }

@@ -214,6 +214,19 @@ impl Problem {
             Cause::TooManyPlaces { most } => {
                 format!("it names more than {most} places; the others were not looked at")
             }
+            Cause::TooDeep { depth, count, all } => {
+                let (were, them) = if *count == 1 {
+                    ("1 directory was", "it lies")
+                } else {
+                    (&*format!("{count} directories were"), "they lie")
+                };
+                let here = match (all, count) {
+                    (true, 1) => "",
+                    (true, _) => " below this one",
+                    (false, _) => ", the first of them this one",
+                };
+                format!("{were} not looked into{here}: {them} more than {depth} levels below the PATH")
+            }
             Cause::More { like, count } => {
                 let like = Problem { path: self.path.clone(), cause: like.as_ref().clone() };
                 format!("{count} more of this kind, the first of them here: {}", like.cause())
@@ -246,6 +259,7 @@ impl Problem {
             Cause::TooManyNames { .. } | Cause::TooManyFinds { .. } | Cause::TooManyPlaces { .. } => {
                 "give the directories that matter as PATHs of their own"
             }
+            Cause::TooDeep { .. } => "give this directory as a PATH of its own",
             Cause::More { like, .. } => Problem { path: self.path.clone(), cause: like.as_ref().clone() }.next_step(),
             Cause::NoHeadway { .. } | Cause::Hopeless => {
                 "see whether the server behind that mount is alive; umount -l takes a dead one away"

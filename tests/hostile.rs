@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "hostile/depth.rs"]
+mod depth;
 #[path = "hostile/files.rs"]
 mod files;
 #[path = "hostile/look.rs"]

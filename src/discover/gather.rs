@@ -587,7 +587,13 @@ fn walk_opened(shared: &Shared, index: usize, spec: &RootSpec, root: Dir) -> Res
     };
     let is_over = || shared.is_over(index);
     let (is_over, is_repeated) = (&is_over, &is_repeated);
-    let walk = Walk { index: first, spec: &spec, root: &root, shown, is_state_dir, is_over, is_repeated };
+    let is_below = |other: &&RootSpec| {
+        let is_path = other.kind == RootKind::Path && other.only.is_none();
+        is_path && other.path != spec.path && other.path.starts_with(&spec.path)
+    };
+    let others: Vec<&Path> = shared.specs.iter().filter(is_below).map(|other| other.path.as_path()).collect();
+    let others = &others;
+    let walk = Walk { index: first, spec: &spec, root: &root, shown, is_state_dir, others, is_over, is_repeated };
     let alive = || {
         headway.fetch_add(1, Ordering::Relaxed);
     };

@@ -5,6 +5,7 @@
 //! Follows no symbolic link below a root, waits for no dead mount, judges nothing.
 
 mod ceilings;
+mod deep;
 mod gather;
 mod led;
 pub mod lock;

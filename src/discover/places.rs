@@ -11,6 +11,7 @@
 use super::origin::{Named, Origin};
 use super::root::RootKind::{Config, Package as InPackage, Stage, State, Temp};
 use super::root::RootSpec;
+use crate::family::{STATE_PLACES, leads_to_locks};
 use crate::process::packages::{PACKAGE_PLACES, Package};
 use crate::process::roots::Running;
 use crate::sys::authority::{Authority, Ids};
@@ -255,6 +256,17 @@ pub(super) fn is_place(name: &OsStr) -> bool {
     names_state_dir(Path::new(name)) || name == OsStr::new(STAGE_NAME) || super::version_of(name).is_some()
 }
 
+/// Whether a directory is one in which OpenClaw keeps locks, or leads to one, whatever the state dir
+/// is called that it may be in.
+pub(super) fn leads_to_place(below: &Path) -> bool {
+    let parts: Vec<&OsStr> = below.iter().collect();
+    let deepest = STATE_PLACES.iter().map(|place| place.split('/').count()).max().unwrap_or(0);
+    let from = parts.len().saturating_sub(deepest);
+    let ends = (from..parts.len()).filter_map(|at| parts.get(at..));
+    below.file_name().is_some_and(is_place)
+        || ends.map(|end| end.iter().collect::<PathBuf>()).any(|end| leads_to_locks(&end, STATE_PLACES))
+}
+
 /// The part of a path below a root that lies below the innermost state dir on its way, which
 /// may be the root itself.
 pub(super) fn in_state_dir(below: &Path, root_is_one: bool) -> Option<&Path> {
@@ -358,6 +370,21 @@ mod tests {
         assert_eq!(inside("u/.openclaw/workspace/.openclaw-dev/browser", false), Some("browser"));
         assert_eq!(inside("u/.openclaw", false), None);
         assert_eq!((inside("browser/x", true), inside("browser/x", false)), (Some("browser/x"), None));
+    }
+
+    #[test]
+    fn the_way_to_a_place_is_known_under_any_name_of_its_state_dir() {
+        for (below, expected) in [
+            ("a/b/oc7/config/agents", true),
+            ("a/b/oc7/config/agents/main/sessions", true),
+            ("a/b/.openclaw", true),
+            ("a/plugin-runtime-deps", true),
+            ("a/openclaw-2026.4.29-0123456789ab", true),
+            ("a/b/oc7/config", false),
+            ("a/agents/main/sessions/archive", false),
+        ] {
+            assert_eq!(leads_to_place(Path::new(below)), expected, "{below}");
+        }
     }
 
     #[test]

@@ -4,10 +4,11 @@
 //! the kernel's own rules against links and mounts. Where there are hundreds of locks, a second
 //! thread reads while the first one lists.
 
+use super::deep::Way;
 use super::lock::{self, LockReading};
 use super::root::{RootKind, RootSpec};
 use super::{Idle, LookAlike, places};
-use crate::family::{Family, Form, Kind, STATE_PLACES, leads_to_fixed_place, leads_to_locks};
+use crate::family::{Family, Form, Kind, leads_to_fixed_place};
 use crate::problem::{Act, Cause, Problem};
 use crate::sys::filesystem::Filesystem;
 use crate::sys::tree::{Crossing, Dir, Meta};
@@ -65,7 +66,7 @@ const NEVER_ENTERED: [&[u8]; 2] = [b"node_modules", b"lost+found"];
 const ALONE: usize = 256;
 /// Where the kernel's own filesystems are mounted by custom: only there is asked for them.
 const KERNELS_NAMES: &[&[u8]] = &[b"proc", b"sys", b"cgroup", b"pts"];
-/// How much deeper than its depth a walk goes in a state dir that it met on its way.
+/// How much deeper than its depth a walk goes where it met a state dir, or its places, on its way.
 const BELOW: usize = 7;
 /// Locks handed over at once.
 const BATCH: usize = 64;
@@ -108,6 +109,8 @@ pub(super) struct Walk<'a> {
     pub(super) shown: PathBuf,
     /// The root is a state dir, by its name or by what is in it.
     pub(super) is_state_dir: bool,
+    /// PATHs of their own below this one: what lies in them is looked at from there.
+    pub(super) others: &'a [&'a Path],
     /// Whether as many names were seen as may be.
     pub(super) is_over: &'a (dyn Fn() -> bool + Sync),
     /// Whether another mount below a root shows a directory that was looked through: by its path.
@@ -206,6 +209,7 @@ impl Walk<'_> {
         // A directory at the last depth is not even opened, so that nobody else's walk has more.
         let more = if self.spec.kind == RootKind::Path { BELOW } else { 0 };
         let entries = WalkDir::new(start).min_depth(1).max_depth(self.spec.depth + more);
+        let mut way = Way::new(&self.spec.path, self.is_state_dir);
         // Else the rest of a directory is kept while another one is looked through.
         let mut entries = entries.max_open(self.spec.depth + more + 1).into_iter();
         while let Some(entry) = entries.next() {
@@ -223,6 +227,7 @@ impl Walk<'_> {
             };
             let name = entry.file_name().as_bytes();
             let below = below(&entry, start);
+            way.at(entry.depth(), entry.file_name());
             if is_dir(&entry) && (self.is_repeated)(&self.spec.path.join(below)) {
                 alive();
                 entries.skip_current_dir();
@@ -239,9 +244,12 @@ impl Walk<'_> {
                     self.look_alike(below, tell);
                 } else if !NEVER_ENTERED.contains(&name)
                     && !self.is_kernels(&entry)
-                    && (!is_dir(&entry) || self.enters(&entry, below))
                     && !self.is_of_another(&entry)
+                    && (!is_dir(&entry) || self.enters(&entry, below, &mut way))
                 {
+                    if is_dir(&entry) {
+                        way.enter(entry.file_name());
+                    }
                     continue;
                 }
             }
@@ -249,18 +257,29 @@ impl Walk<'_> {
                 entries.skip_current_dir();
             }
         }
+        if let Some(left) = way.end() {
+            let common = left.common();
+            let cause = Cause::TooDeep { depth: self.spec.depth, count: left.count, all: common.is_some() };
+            tell(Event::Problem(Problem { path: self.shown.join(common.unwrap_or(left.first)), cause }));
+        }
     }
 
-    /// Whether a directory is looked into. At the depth where a walk ends, one that leads to the
-    /// places of a state dir still is.
-    fn enters(&self, entry: &DirEntry, below: &Path) -> bool {
-        let in_reach = || {
-            entry.depth() < self.spec.depth
-                || self.spec.kind == RootKind::Path
-                    && places::in_state_dir(below, self.is_state_dir)
-                        .is_some_and(|inside| leads_to_locks(inside, STATE_PLACES))
+    /// Whether a directory is looked into. At the depth where a walk of a PATH ends, one that leads
+    /// to the places of a state dir still is; what else is left out there is noted.
+    fn enters(&self, entry: &DirEntry, below: &Path, way: &mut Way) -> bool {
+        if self.spec.kind != RootKind::Path {
+            return self.spec.enters(below) && entry.depth() < self.spec.depth;
+        }
+        let is_entered =
+            entry.depth() < self.spec.depth || entry.depth() < self.spec.depth + BELOW && places::leads_to_place(below);
+        let in_another = || {
+            let path = self.spec.path.join(below);
+            self.others.iter().any(|other| path.starts_with(other))
         };
-        self.spec.enters(below) && in_reach()
+        if !is_entered && !in_another() {
+            way.leave(below);
+        }
+        is_entered
     }
 
     /// Whether it is one of the kernel's own filesystems, which hold no files: `scan /` meets them.

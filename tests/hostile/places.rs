@@ -116,14 +116,6 @@ fn a_link_to_a_lock_or_a_root_shows_what_it_leads_to() {
 }
 
 #[test]
-fn the_sixth_level_is_looked_at_and_the_seventh_is_not() {
-    let stage = Stage::new();
-    let sixth = stage.lock("1/2/3/4/5", DEPS, Some(&stale()));
-    stage.lock("1/2/3/4/5/6", DEPS, Some(&stale()));
-    assert_eq!(paths(&look(stage.path(), &[stage.path()])), [sixth]);
-}
-
-#[test]
 fn a_lock_name_inside_node_modules_or_inside_a_lock_is_no_lock() {
     let stage = Stage::new();
     let lock = stage.lock("v", DEPS, Some(&stale()));
