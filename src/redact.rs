@@ -49,6 +49,9 @@ pub fn redact(scan: &mut Scan, key: &Key) {
         problem.path = names.path(&problem.path);
         names.cause(&mut problem.cause);
     }
+    for stranger in &mut scan.not_looked_at {
+        stranger.program = stranger.program.as_deref().map(|program| names.program(program));
+    }
     for version in &mut scan.versions {
         *version = names.version(version);
     }

@@ -75,6 +75,17 @@ pub enum CannotTell {
     NotLooked(NotLooked),
 }
 
+/// Another user's OpenClaw, whose places were left to that user: ours were looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stranger {
+    /// Its pid in the proc directory.
+    pub pid: u32,
+    /// Its name, raw; absent if it could not be read.
+    pub program: Option<String>,
+    /// Whose it is.
+    pub uid: u32,
+}
+
 /// A directory, as far as it decides who may take a name out of it (unlink(2), rename(2)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Writable {

@@ -12,7 +12,7 @@ use crate::quote::shell_word;
 use crate::release::{ReleaseUnknown, spans};
 use crate::scan::{Blocks, BlocksUnknown, NotBlocking};
 use crate::sys::words;
-use crate::who::{CannotTell, NotLooked, Unknown, What, WhyUnknown};
+use crate::who::{CannotTell, NotLooked, Stranger, Unknown, What, WhyUnknown};
 use rustix::io::Errno;
 use std::fmt;
 use std::path::Path;
@@ -327,6 +327,27 @@ impl CannotTell {
             }
         }
     }
+}
+
+/// Whose places were not looked at, and how they would be: nothing where there is nobody.
+#[must_use]
+pub fn not_looked_at(strangers: &[Stranger]) -> Option<String> {
+    const NAMED: usize = 3;
+    let name = |stranger: &Stranger| {
+        let program = stranger.program.as_deref().unwrap_or("a process that cannot be read");
+        format!("{program} (pid {}, uid {})", stranger.pid, stranger.uid)
+    };
+    let mut names: Vec<String> = strangers.iter().take(NAMED).map(name).collect();
+    match strangers.len().saturating_sub(NAMED) {
+        0 => {}
+        more => names.push(format!("{more} more")),
+    }
+    let last = names.pop()?;
+    let (names, whose) = match names.as_slice() {
+        [] => (last, "that user"),
+        first => (format!("{} and {last}", first.join(", ")), "these users"),
+    };
+    Some(format!("Not looked at: the places of {names}; as root, or as {whose}, they are"))
 }
 
 impl Unknown {

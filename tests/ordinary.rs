@@ -39,7 +39,7 @@ fn an_ordinary_user_is_answered_about_the_own_places() {
     dir(&theirs, STRANGER, STRANGER, 0o700);
     let lock = stale(&mine.join(".openclaw"), USER);
     let other = stale(&theirs.join(".openclaw"), STRANGER);
-    let _gateway = openclaw(ground.path(), STRANGER, STRANGER, &[], &[("HOME", &theirs)]);
+    let gateway = openclaw(ground.path(), STRANGER, STRANGER, &[], &[("HOME", &theirs)]);
 
     let seen = as_user(USER, &mine, &["scan", VOUCHED]);
     assert_eq!(seen.code(), 1, "the own lock is stale: {}{}", seen.out(), seen.err());
@@ -50,6 +50,9 @@ fn an_ordinary_user_is_answered_about_the_own_places() {
     let healthy = as_user(USER, &mine, &["scan", VOUCHED]);
     assert_eq!(healthy.code(), 0, "a neighbour's gateway is no reason to fail: {}{}", healthy.out(), healthy.err());
     assert!(healthy.out().contains("openclaw-gatewa"), "whose places were not looked at: {}", healthy.out());
+    let json = as_user(USER, &mine, &["scan", "--json", "--redact", VOUCHED]).json();
+    let stranger = &json["not_looked_at"][0];
+    assert_eq!((&stranger["pid"], &stranger["uid"]), (&gateway.pid().into(), &STRANGER.into()), "{json}");
 }
 
 /// A user without any OpenClaw place of its own (monitoring, a forgotten sudo) beside a running gateway.

@@ -5,7 +5,7 @@ use super::front::{Place, Stop};
 use super::key::{id_of, kept};
 use super::progress::ProgressLine;
 use super::style::Look;
-use super::table::{count, is_remarkable, write_problem};
+use super::table::{count, is_remarkable, write_not_looked_at, write_problem};
 use super::{Failure, explain, prompt, told};
 use openclaw_doctor::explain as words;
 use openclaw_doctor::plan::{Allowed, Intent};
@@ -320,6 +320,7 @@ fn close(out: &mut impl Write, scan: &Scan, handled: &[Handled], args: &RepairAr
     for problem in &scan.problems {
         write_problem(out, problem, look)?;
     }
+    write_not_looked_at(out, scan, look)?;
     if !args.dry_run {
         let named = !args.lock.is_empty();
         let left =

@@ -16,6 +16,7 @@ use openclaw_doctor::restraint::Restraint;
 use openclaw_doctor::scan::{JudgedLock, Scan};
 use openclaw_doctor::verdict::{Classification, Leaning, Reason};
 use openclaw_doctor::warrant::{Basis, Warrant};
+use openclaw_doctor::words;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::Path;
@@ -29,7 +30,8 @@ pub(crate) fn write(out: &mut impl Write, scan: &Scan, look: Look, verbose: bool
     let healthy = summary.problems == 0 && summary.look_alikes == 0 && !scan.locks.iter().any(remarkable);
     if healthy && !verbose {
         writeln!(out, "{}", look.prose(&healthy_line(scan, &summary), 2))?;
-        return write_holders(out, scan, look);
+        write_holders(out, scan, look)?;
+        return write_not_looked_at(out, scan, look);
     }
     for line in halted(scan) {
         writeln!(out, "{}", look.prose(&line, 2))?;
@@ -58,6 +60,7 @@ pub(crate) fn write(out: &mut impl Write, scan: &Scan, look: Look, verbose: bool
     for problem in &scan.problems {
         write_problem(out, problem, look)?;
     }
+    write_not_looked_at(out, scan, look)?;
     if scan.view.vantage != Vantage::Host && (verbose || !scan.locks.is_empty()) {
         let lift = scan.view.seen.lift().map(|lift| format!("; {lift}")).unwrap_or_default();
         let seen = format!("Seen from: {}: {}{}", scan.view.vantage.word(), visible(&scan.view.seen.sentence()), lift);
@@ -109,6 +112,14 @@ fn write_place(out: &mut impl Write, path: &Path, about: &str, look: Look) -> io
 pub(crate) fn write_problem(out: &mut impl Write, problem: &Problem, look: Look) -> io::Result<()> {
     let (path, cause, next) = (visible_path(&problem.path), visible(&problem.cause()), problem.next_step());
     writeln!(out, "{}", look.prose(&format!("Problem: {path}: {cause}; {next}"), 2))
+}
+
+/// Whose places were not looked at.
+pub(crate) fn write_not_looked_at(out: &mut impl Write, scan: &Scan, look: Look) -> io::Result<()> {
+    match words::not_looked_at(&scan.not_looked_at) {
+        Some(line) => writeln!(out, "{}", look.prose(&visible(&line), 2)),
+        None => Ok(()),
+    }
 }
 
 /// Whether there is more to say of a lock than that its owner lives.

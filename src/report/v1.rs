@@ -16,6 +16,7 @@ use crate::restraint::Restraint;
 use crate::scan::{Blocks, JudgedLock, Scan};
 use crate::units::{EpochMs, StartTicks};
 use crate::verdict::{Classification, Leaning, Reason};
+use crate::who::Stranger;
 use serde::{Serialize, Serializer};
 use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
@@ -44,6 +45,8 @@ pub(super) struct Head<'a> {
     host: Host<'a>,
     scope: Scope,
     roots: Vec<Root>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_looked_at: Vec<StrangerReport<'a>>,
 }
 
 impl<'a> Head<'a> {
@@ -56,7 +59,21 @@ impl<'a> Head<'a> {
                 families: scan.view.scope.families.clone(),
             },
             roots: roots(scan),
+            not_looked_at: scan.not_looked_at.iter().map(StrangerReport::new).collect(),
         }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct StrangerReport<'a> {
+    pid: u32,
+    program: Option<&'a str>,
+    uid: u32,
+}
+
+impl<'a> StrangerReport<'a> {
+    fn new(stranger: &'a Stranger) -> Self {
+        Self { pid: stranger.pid, program: stranger.program.as_deref(), uid: stranger.uid }
     }
 }
 

@@ -25,7 +25,7 @@ use crate::sys::clock;
 use crate::sys::tree::Dir;
 use crate::units::ClockReading;
 use crate::verdict::{Leaning, Standing, Verdict, judge};
-use crate::who::CannotTell;
+use crate::who::{CannotTell, Stranger};
 use facts::Gatherer;
 use label::{id, state_dir};
 use restrain::Users;
@@ -79,6 +79,8 @@ pub struct Scan {
     pub problems: Vec<Problem>,
     /// Places that were looked for and are not there.
     pub absent: Vec<RootSpec>,
+    /// Other users' OpenClaws whose places were not looked at, which is no problem.
+    pub not_looked_at: Vec<Stranger>,
     /// Entries that vanished during the run.
     pub vanished: usize,
     /// Directory entries seen.
@@ -215,9 +217,7 @@ impl<'a> Session<'a> {
         let (specs, mut installed) = world.specs(request, discovers, &mut problems);
         let proc = world.proc.clone();
         let mut findings = discover::gather(specs, proc, scope.proc.clone(), progress);
-        if discovers {
-            world.tell_unknown(request, &findings, &mut problems);
-        }
+        let not_looked_at = if discovers { world.tell_unknown(request, &findings, &mut problems) } else { Vec::new() };
         findings.locks.retain(|lock| request.asks_for(lock.family));
         findings.idle.retain(|idle| request.asks_for(idle.family));
         world.sweep_for(&findings);
@@ -228,7 +228,7 @@ impl<'a> Session<'a> {
             installed = world.installed(request);
         }
         let releases = world.releases(installed);
-        world.judge_all(request, findings, problems, releases)
+        Scan { not_looked_at, ..world.judge_all(request, findings, problems, releases) }
     }
 
     /// Opens the root that a lock was found below, as whoever named it, and works in it, if it is

@@ -17,7 +17,7 @@ use crate::sys::mounts::{Mount, MountTable};
 use crate::sys::tree::Dir;
 use crate::sys::{bounded, clock};
 use crate::units::ClockReading;
-use crate::who::{CannotTell, NotLooked, Unknown};
+use crate::who::{CannotTell, NotLooked, Stranger, Unknown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,20 +124,29 @@ impl World {
         self.places = restrain::places(self.proc.as_ref(), &self.who.known);
     }
 
-    /// The processes whose directories are not looked at, since these cannot be told.
-    pub(super) fn tell_unknown(&self, request: &Request, findings: &Findings, problems: &mut Vec<Problem>) {
+    /// The processes whose directories are not looked at, since these cannot be told: problems, or
+    /// other users' affair.
+    pub(super) fn tell_unknown(
+        &self,
+        request: &Request,
+        findings: &Findings,
+        problems: &mut Vec<Problem>,
+    ) -> Vec<Stranger> {
         let proc = &request.scope.proc;
         if self.sweep.is_none() {
             let cause = Cause::WhoRuns(CannotTell::NotLooked(NotLooked::NotSeen(self.sight.seen.clone())));
             problems.push(Problem { path: proc.clone(), cause });
-            return;
+            return Vec::new();
         }
         let all = request.scope.all_users || rustix::process::geteuid().is_root();
         let own = rustix::process::geteuid().as_raw();
-        let is_own = |unknown: &&Unknown| unknown.ids.as_ref().is_none_or(|ids| ids.uid == own);
         // Who has places of an OpenClaw is answered about these; who has none asked for others.
         let all = all || !findings.roots.iter().any(is_openclaws);
-        let is_ours = |unknown: &&Unknown| all || is_own(unknown);
+        let stranger = |unknown: &Unknown| {
+            let uid = unknown.ids.as_ref().map(|ids| ids.uid).filter(|uid| !all && *uid != own)?;
+            Some(Stranger { pid: unknown.pid, program: unknown.program.clone(), uid })
+        };
+        let is_ours = |unknown: &&Unknown| stranger(unknown).is_none();
         let mut unknown = self.who.unknown.iter().filter(is_ours).cloned();
         for process in unknown.by_ref().take(TOLD_ONE_BY_ONE) {
             let path = proc.join(process.pid.to_string());
@@ -147,6 +156,7 @@ impl World {
             let cause = Cause::WhoRuns(CannotTell::Process { first, more: unknown.count() });
             problems.push(Problem { path: proc.clone(), cause });
         }
+        self.who.unknown.iter().filter_map(stranger).collect()
     }
 
     /// The packages installed at the usual places, our home's among them.
@@ -254,6 +264,7 @@ impl World {
             look_alikes,
             problems: problems.into_iter().chain(more).collect(),
             absent,
+            not_looked_at: Vec::new(),
             vanished,
             entries,
             processes: self.sweep.as_ref().map(|sweep| sweep.entries.len()),
