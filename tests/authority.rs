@@ -250,3 +250,58 @@ fn a_place_that_root_names_too_is_looked_at_as_root() {
     let here = roots.as_array().unwrap().iter().filter(|root| root["path"] == state.to_str().unwrap()).count();
     assert_eq!(here, 1, "listed once: {roots}");
 }
+
+/// A link made in a set-gid directory has that directory's group, which its owner need not be in.
+#[test]
+fn a_link_lends_its_owner_no_group() {
+    if is_elsewhere() {
+        return;
+    }
+    let ground = ground();
+    let web = dir(&ground.path().join("web"), STRANGER, GROUP, 0o2755);
+    let lock = stale(&ground.path().join("victim"), 0);
+    for entry in walkdir::WalkDir::new(ground.path().join("victim")) {
+        let path = entry.unwrap().path().to_owned();
+        chown(&path, Some(0), Some(GROUP)).unwrap();
+        let mode = if path.is_dir() { 0o2770 } else { 0o660 };
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+    }
+    let link = web.join("state");
+    symlink("../victim", &link).unwrap();
+    lchown(&link, Some(STRANGER), Some(GROUP)).unwrap();
+    let answer = doctor(["repair".as_ref(), "--yes".as_ref(), VOUCHED.as_ref(), link.as_os_str()]);
+    assert!(lock.exists(), "{}{}", answer.out(), answer.err());
+    assert_eq!(answer.code(), 3, "{}{}", answer.out(), answer.err());
+}
+
+/// `sudo ln -s` in a user's home: it leads as far as that user comes.
+#[test]
+fn a_link_that_root_made_in_a_home_leads_as_far_as_its_user_comes() {
+    if is_elsewhere() {
+        return;
+    }
+    let ground = ground();
+    let home = dir(&ground.path().join("home"), STRANGER, STRANGER, 0o755);
+    let (users, roots) = (stale(&ground.path().join("users"), STRANGER), stale(&ground.path().join("roots"), 0));
+    for (name, gone) in [("users", true), ("roots", false)] {
+        let link = home.join(name);
+        symlink(ground.path().join(name), &link).unwrap();
+        let answer = doctor(["repair".as_ref(), "--yes".as_ref(), VOUCHED.as_ref(), link.as_os_str()]);
+        let lock = if gone { &users } else { &roots };
+        assert_eq!(!lock.exists(), gone, "{name}: {}{}", answer.out(), answer.err());
+    }
+}
+
+/// A volume that is not mounted here is no place without locks.
+#[test]
+fn a_state_dir_that_is_a_link_to_nowhere_is_no_absent_one() {
+    if is_elsewhere() {
+        return;
+    }
+    let ground = ground();
+    symlink("/volume-that-is-not-mounted/oc", ground.path().join(".openclaw")).unwrap();
+    let mut scan = command();
+    let answer = Answer(scan.arg("scan").env("HOME", ground.path()).stdin(Stdio::null()).output().unwrap());
+    assert_eq!(answer.code(), 3, "{}{}", answer.out(), answer.err());
+    assert!(!answer.out().contains("Nothing stale"), "{}", answer.out());
+}

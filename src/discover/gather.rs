@@ -537,14 +537,28 @@ fn walk_root(shared: &Shared, index: usize) {
     });
     match walked {
         Ok(()) => {}
-        Err(OpenError::System(Errno::NOENT | Errno::NOTDIR | Errno::SRCH)) if !spec.required => {
+        // A link that leads nowhere leads to a volume that is not mounted here.
+        Err(OpenError::System(Errno::NOENT | Errno::NOTDIR | Errno::SRCH)) if !spec.required && !is_link(spec) => {
             shared.tell([Message::Absent(index)]);
+        }
+        // What a process does not reach at a place that it never named is no place of its own.
+        Err(OpenError::System(Errno::ACCESS | Errno::PERM)) if spec.is_presumed() => {
+            shared.tell([Message::Absent(index)]);
+        }
+        Err(OpenError::System(errno @ (Errno::ACCESS | Errno::PERM))) if spec.authority != Authority::Own => {
+            let (path, cause) = (spec.shown_path(&shared.proc_path), Cause::Root(OpenError::Authority(errno)));
+            shared.tell([Message::Unopened(index, Problem { path, cause })]);
         }
         Err(error) => {
             let path = spec.shown_path(&shared.proc_path);
             shared.tell([Message::Unopened(index, Problem { path, cause: Cause::Root(error) })]);
         }
     }
+}
+
+/// Whether a symbolic link stands at a root's path, wherever it leads.
+fn is_link(spec: &RootSpec) -> bool {
+    spec.via.is_none() && rustix::fs::readlink(&spec.path, Vec::new()).is_ok()
 }
 
 /// Walks an open root, as whoever named it.

@@ -15,6 +15,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
+/// A group that gives nothing: /proc/sys/kernel/overflowgid as it is by default.
+const OVERFLOW_GID: u32 = 65_534;
 /// How many links the kernel itself follows (`MAXSYMLINKS` of include/linux/namei.h).
 const MAX_LINKS: usize = 40;
 
@@ -76,7 +78,12 @@ pub(crate) fn follow(path: &Path, last: bool) -> Result<Led, Astray> {
             continue;
         }
         let target = PathBuf::from(OsString::from_vec(readlinkat(&next, c"", Vec::new())?.into_bytes()));
-        match (carried(&meta, &here.meta()?), &owner) {
+        let carried = match here.filesystem()?.is_local() {
+            true => carried(&meta, &here.meta()?),
+            // A server, or the user who runs it, says whose its links are.
+            false => Carried::Nobodys,
+        };
+        match (carried, &owner) {
             (Carried::Roots, _) => {}
             (Carried::Users(ids), None) => owner = Some(ids),
             (Carried::Users(ids), Some(first)) if ids == *first => {}
@@ -121,10 +128,14 @@ enum Carried {
 }
 
 fn carried(link: &Meta, directory: &Meta) -> Carried {
-    match link.uid {
-        uid if uid != directory.uid => Carried::Nobodys,
-        0 => Carried::Roots,
-        uid => Carried::Users(Ids { uid, gid: link.gid, groups: Vec::new() }),
+    // Not the link's group: in a set-gid directory it is one that its owner need not be in.
+    let users = |uid| Carried::Users(Ids { uid, gid: OVERFLOW_GID, groups: Vec::new() });
+    match (link.uid, directory.uid) {
+        (0, 0) => Carried::Roots,
+        // root put it there; whoever owns the directory decides whether it stays.
+        (0, uid) => users(uid),
+        (uid, owner) if uid == owner => users(uid),
+        _ => Carried::Nobodys,
     }
 }
 
@@ -164,12 +175,13 @@ mod tests {
         lchown(home.join("own"), Some(54_321), Some(54_322)).unwrap();
         lchown(home.join("strangers"), Some(54_999), Some(54_999)).unwrap();
         let led = follow(&home.join("own"), true).unwrap();
-        assert_eq!(led.authority, Authority::of(Ids { uid: 54_321, gid: 54_322, groups: Vec::new() }));
+        let user = Authority::of(Ids { uid: 54_321, gid: OVERFLOW_GID, groups: Vec::new() });
+        assert_eq!(led.authority, user);
         assert!(led.dir.meta().unwrap().same_file(&Dir::open_root(&victim).unwrap().meta().unwrap()));
-        for link in ["strangers", "roots"] {
-            let astray = follow(&home.join(link), true);
-            assert!(matches!(&astray, Err(Astray::ForeignLink { link: at, .. }) if at.ends_with(link)), "{astray:?}");
-        }
+        let astray = follow(&home.join("strangers"), true);
+        assert!(matches!(&astray, Err(Astray::ForeignLink { link, .. }) if link.ends_with("strangers")), "{astray:?}");
+        // What root linked in a user's home leads no further than that user comes.
+        assert_eq!(follow(&home.join("roots"), true).unwrap().authority, user);
         assert!(matches!(follow(&home.join("own"), false), Err(Astray::System(Errno::LOOP))));
         symlink("self", temp.path().join("self")).unwrap();
         assert!(matches!(follow(&temp.path().join("self"), true), Err(Astray::System(Errno::LOOP))));

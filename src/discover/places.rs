@@ -219,6 +219,7 @@ pub fn of_running(process: &Running) -> Vec<RootSpec> {
     }
     for root in &mut roots {
         root.via = via;
+        root.via_started = process.started.filter(|_| via.is_some());
         root.authority.clone_from(authority);
     }
     // OpenClaw resolves a relative path against its working directory.

@@ -4,8 +4,10 @@ use super::led::{Astray, follow};
 use super::origin::{Named, Origin};
 use crate::family::{Kind, STATE_PLACES, TEMP_PLACES, kind_of, leads_to_locks};
 use crate::process::proc_dir::ProcDir;
+use crate::process::status::Identity;
 use crate::sys::authority::{Authority, Taken};
 use crate::sys::tree::{Dir, Meta, stat};
+use crate::units::StartTicks;
 use rustix::fs::{AtFlags, CWD, FileType};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
@@ -45,6 +47,8 @@ pub struct RootSpec {
     pub path: PathBuf,
     /// The process whose root directory the path starts from; ours if absent.
     pub via: Option<u32>,
+    /// When that process started, as this run reads it: its number may be another's by now.
+    pub via_started: Option<StartTicks>,
     /// Who named it.
     pub origin: Origin,
     /// With whose authority it is looked at and touched.
@@ -71,6 +75,7 @@ impl RootSpec {
         Self {
             path: parent.unwrap_or(&absolute).to_owned(),
             via: None,
+            via_started: None,
             origin: Named::Argument.into(),
             authority: Authority::Own,
             kind: RootKind::Path,
@@ -99,6 +104,7 @@ impl RootSpec {
         Self {
             path,
             via: None,
+            via_started: None,
             origin,
             authority: Authority::Own,
             kind,
@@ -158,6 +164,12 @@ impl RootSpec {
         }
     }
 
+    /// Whether nobody named it: another user's process may use it, and has not said so.
+    pub(crate) fn is_presumed(&self) -> bool {
+        let by_default = matches!(self.origin.named, Named::InHome(_) | Named::TempDirectory);
+        by_default && self.authority != Authority::Own && !self.required
+    }
+
     /// Where it begins and with whose authority it is opened, asked with our own rights.
     ///
     /// Errors: the process through which it is reached is gone, or a link on the way is not to
@@ -169,7 +181,13 @@ impl RootSpec {
         let last = self.only.is_none();
         if let Some(pid) = self.via {
             let proc = proc.ok_or(Errno::NOENT)?;
-            return Ok(Start { base: Base::Root(proc.process(pid)?.open_link("root")?, path), authority });
+            let process = proc.process(pid)?;
+            let started = || Some(Identity::parse(&process.read("stat").ok()?)?.start_ticks);
+            // Its number may have been given again, to a process with another root.
+            if self.via_started.is_some() && started() != self.via_started {
+                return Err(Errno::SRCH.into());
+            }
+            return Ok(Start { base: Base::Root(process.open_link("root")?, path), authority });
         }
         // Acting as the one who named it, or as an ordinary user, the kernel itself sees to it that
         // no link leads further than that user can reach.
@@ -180,7 +198,9 @@ impl RootSpec {
             Astray::System(errno) => OpenError::System(errno),
             Astray::ForeignLink { link, target } => OpenError::ForeignLink { link, target },
         })?;
-        Ok(Start { base: Base::Pinned(led.dir), authority: led.authority })
+        // As another user the kernel follows it again: we came past directories that may keep that one out.
+        let base = if led.authority == Authority::Own { Base::Pinned(led.dir) } else { Base::Path { path, last } };
+        Ok(Start { base, authority: led.authority })
     }
 
     /// Which directory it is; an ordinary user needs no right to read it.

@@ -441,8 +441,9 @@ fn filesystem_of(path: &Path) -> Option<Filesystem> {
 }
 
 fn leads_to_directory(entry: &DirEntry) -> bool {
+    // What leads nowhere leads to a volume that is not mounted here.
     let stat = rustix::fs::stat(entry.path());
-    stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+    stat.map_or(true, |stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
 }
 
 fn is_dir(entry: &DirEntry) -> bool {

@@ -20,6 +20,8 @@ pub struct Credentials {
     pub groups: Vec<u32>,
     /// Effective capabilities, by bit.
     pub effective: u64,
+    /// In how many PID namespaces it has a pid, from the proc directory's down.
+    pub pid_levels: usize,
 }
 
 /// Why a process names no places.
@@ -55,6 +57,8 @@ impl Credentials {
             gids: four(b"Gid:")?,
             groups: numbers(b"Groups:")?,
             effective: u64::from_str_radix(field(b"CapEff:")?.trim(), 16).ok()?,
+            // Kernels before 4.1, or built without PID namespaces, have no such line.
+            pid_levels: field(b"NSpid:").map_or(1, |pids| pids.split_ascii_whitespace().count()),
         })
     }
 
@@ -75,15 +79,20 @@ impl Credentials {
     }
 }
 
-/// Whose authority a process carries. `same_mounts`: it sees what we see.
-pub fn authority(proc: &ProcDir, process: &ProcessDir, same_mounts: bool) -> Result<Authority, NoAuthority> {
-    let status = process.read("status").map_err(NoAuthority::Unreadable)?;
-    let credentials = Credentials::parse(&status).ok_or(NoAuthority::Unreadable(Errno::INVAL))?;
+/// Whose authority a process with these credentials carries. `same_mounts`: it sees what we see.
+///
+/// The credentials are those that it had before and after everything else was read of it: who
+/// executes a set-uid program in between chooses that program's environment.
+pub fn authority(
+    proc: &ProcDir,
+    process: &ProcessDir,
+    credentials: &Credentials,
+    same_mounts: bool,
+) -> Result<Authority, NoAuthority> {
     let host_root = || {
         let map = process.read("uid_map").unwrap_or_default();
         let is_whole = map.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).eq(WHOLE_MAP);
-        let one_level = super::status::Status::parse(&status).is_some_and(|status| status.ns_pids.len() == 1);
-        same_mounts && is_whole && one_level
+        same_mounts && is_whole && credentials.pid_levels == 1
     };
     let overflow = proc.read("sys/kernel/overflowuid").ok();
     let overflow = overflow.and_then(|bytes| std::str::from_utf8(&bytes).ok()?.trim().parse().ok());

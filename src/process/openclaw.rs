@@ -115,12 +115,15 @@ fn is_this_program(argv: &[&[u8]]) -> bool {
 }
 
 fn is_runtime(name: &[u8]) -> bool {
-    RUNTIMES.contains(&name)
+    RUNTIMES.contains(&name) || RUNTIME_STARTS.iter().any(|start| name.starts_with(start))
 }
 
 /// `openclaw`, `openclaw-gateway`, and what 15 bytes leave of it.
 fn is_title(name: &[u8]) -> bool {
-    let titled = |title: &&[u8]| name == *title || (name.starts_with(title) && name.get(title.len()) == Some(&b'-'));
+    let titled = |title: &&[u8]| {
+        let starts = name.get(..title.len()).is_some_and(|start| start.eq_ignore_ascii_case(title));
+        starts && matches!(name.get(title.len()), None | Some(b'-'))
+    };
     TITLES.iter().any(titled)
 }
 

@@ -4,7 +4,7 @@
 //! In: a process that looks like OpenClaw. Out: a few variables of its environment, its mounts
 //! and its version, or why that cannot be told. The environment itself never leaves this module.
 
-use super::credentials::{self, NoAuthority};
+use super::credentials::{self, Credentials, NoAuthority};
 use super::identity::{Observed, Reader, observe};
 use super::openclaw;
 use super::packages::{self, Runs};
@@ -15,7 +15,7 @@ use crate::evidence::{Life, Role, VantageWhy};
 use crate::sys::authority::{Authority, Ids};
 use crate::sys::each::each;
 use crate::sys::mounts::Mount;
-use crate::units::ClockReading;
+use crate::units::{ClockReading, StartTicks};
 use crate::who::{NotLooked, Unknown, What, WhyUnknown};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
@@ -48,6 +48,8 @@ pub struct Running {
     pub program: String,
     /// With whose rights it acts.
     pub ids: Ids,
+    /// Its start time, as this run reads it: by pid and start time it is found again.
+    pub started: Option<StartTicks>,
     /// With whose authority it names places.
     pub authority: Result<Authority, NoAuthority>,
     /// The variables of [`VARIABLES`] that it has.
@@ -132,6 +134,38 @@ enum Seen {
 fn look_at(proc: &ProcDir, pid: u32, reader: &Reader, clock: &ClockReading) -> Seen {
     // Held from before: as long as it answers, all that was read is of this one process.
     let held = proc.process(pid);
+    let before = rights(&held);
+    match look_with_leave(proc, pid, reader, clock, &held) {
+        Seen::OpenClaw(running) => {
+            let (Ok(dir), Some((credentials, _))) = (&held, &before) else { return Seen::OpenClaw(running) };
+            // It has executed another program, or changed its ids, since: its environment is from before, its
+            // ids are from after, and who executes a set-uid program chooses when.
+            let authority = if rights(&held) == before {
+                credentials::authority(proc, dir, credentials, running.same_mounts)
+            } else if has_ended(dir) {
+                return Seen::Other;
+            } else {
+                Err(NoAuthority::MixedIds)
+            };
+            Seen::OpenClaw(Box::new(Running { authority, ..*running }))
+        }
+        seen => seen,
+    }
+}
+
+/// With which ids a process runs which program, if that may be read; `None` where its ids cannot be.
+fn rights(held: &Result<ProcessDir, Errno>) -> Option<(Credentials, Option<Vec<u8>>)> {
+    let held = held.as_ref().ok()?;
+    Some((Credentials::parse(&held.read("status").ok()?)?, held.link("exe").ok()))
+}
+
+fn look_with_leave(
+    proc: &ProcDir,
+    pid: u32,
+    reader: &Reader,
+    clock: &ClockReading,
+    held: &Result<ProcessDir, Errno>,
+) -> Seen {
     let seen = look_once(proc, pid, reader, clock);
     let Seen::Unknown(Unknown { ids: Some(ids), cause: WhyUnknown::Unread(_, Errno::ACCESS | Errno::PERM), .. }) =
         &seen
@@ -139,13 +173,10 @@ fn look_at(proc: &ProcDir, pid: u32, reader: &Reader, clock: &ClockReading) -> S
         return seen;
     };
     let theirs = Authority::of(ids.clone());
-    let (true, Ok(held)) = (theirs != Authority::Own && theirs.can_be_taken(), held) else { return seen };
+    if theirs == Authority::Own || !theirs.can_be_taken() || held.is_err() {
+        return seen;
+    }
     match theirs.run(|_| look_once(proc, pid, reader, clock)) {
-        // Whose authority that is must be told with our own rights: as that user, its own is ours.
-        Ok(Seen::OpenClaw(running)) => {
-            let authority = credentials::authority(proc, &held, running.same_mounts);
-            Seen::OpenClaw(Box::new(Running { authority, ..*running }))
-        }
         Ok(told) => told,
         Err(_) => seen,
     }
@@ -225,7 +256,10 @@ fn describe(proc: &ProcDir, dir: &ProcessDir, pid: u32, program: &str, ids: &Ids
         pid,
         program: program.to_owned(),
         ids: ids.clone(),
-        authority: credentials::authority(proc, dir, same_mounts),
+        // Told by the caller, who has looked before and looks again after.
+        authority: Err(NoAuthority::Unreadable(Errno::ACCESS)),
+        started: Identity::parse(&dir.read("stat").map_err(|errno| WhyUnknown::Unread(What::Mounts, errno))?)
+            .map(|identity| identity.start_ticks),
         environment: variables(&environ),
         cwd: cwd(dir)?,
         same_mounts,

@@ -267,6 +267,7 @@ fn look(proc: Option<&ProcDir>, root: &RootSpec, top: &Path, parent: &Path) -> A
     for path in top.ancestors().skip(1) {
         let spec = RootSpec {
             via: root.via,
+            via_started: root.via_started,
             authority: root.authority.clone(),
             ..RootSpec::place(root.kind, path.to_owned(), root.origin)
         };
