@@ -202,8 +202,10 @@ struct Sighting<'a> {
     container: Option<&'a str>,
     is_owner: bool,
     /// `stopped`, `traced` or `frozen`, where it cannot run.
+    #[serde(skip_serializing_if = "Option::is_none")]
     halted: Option<&'static str>,
     /// Whether it has a way to the lock; absent where that was not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
     reaches_lock: Option<bool>,
 }
 
@@ -220,9 +222,11 @@ struct Evidence<'a> {
     clock_step_ms: Option<u64>,
     /// Whether a process has the database of the lock's state dir open.
     volume_in_use: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     volume_in_use_by: Option<WorkerReport<'a>>,
     kernel_lock: &'static str,
     coordinator: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     kernel_lock_unknown: Option<String>,
 }
 
