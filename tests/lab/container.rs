@@ -10,7 +10,12 @@ use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::Instant;
 
 /// What every setup begins with: our pid as the host knows it, and mounts of our own.
-const BEGIN: &str = "set -e\nread -r host_pid rest < /proc/self/stat\n";
+///
+/// What whoever ran the tests left open is closed: a file of the volume's filesystem is a way to it.
+const BEGIN: &str = "set -e
+exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+read -r host_pid rest < /proc/self/stat
+";
 /// An overlay as root, with a volume on /vol, procfs, a tmpfs as /dev and the doctor.
 const OWN_ROOT: &str = r#"
 mount --make-rprivate /

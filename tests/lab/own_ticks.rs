@@ -126,6 +126,8 @@ fn an_owner_in_a_sandbox_with_its_containers_proc_keeps_its_lock() {
     let (bench, stage) = (Bench::new(), stage());
     let mut container = Container::bare();
     let stranger = container.spawn_at(31_041, "sleep 1000");
+    // In one clock tick both would start at the same time.
+    std::thread::sleep(std::time::Duration::from_millis(50));
     let namesake = format!("echo 31040 > /proc/sys/kernel/ns_last_pid; ({SIGN}) & wait");
     let mut enter = container.enter(&["--pid", "--mount"]);
     enter.args(["unshare", "--pid", "--fork", "--kill-child", "sh", "-c", &namesake]);
