@@ -10,7 +10,7 @@ use support::trace::{can_trace, traced_file};
 use support::{Answer, DEPS, Stage, lab_required};
 
 /// What docs/install.md promises.
-const SIZE_LIMIT: u64 = 3_500_000;
+const SIZE_LIMIT: u64 = 3_700_000;
 /// `/bin/true` of Debian 12 makes 29.
 const START_CALLS_LIMIT: usize = 100;
 
